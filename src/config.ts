@@ -1,0 +1,269 @@
+import { parse, TomlError } from 'smol-toml'
+import { MirrorError, quoted } from './error.ts'
+import { redacted } from './registry/config-json.ts'
+
+/** `crateferry.toml`, parsed. Keys are kebab-case in the file; docs/config.md is checked against this. */
+export interface Config {
+  readonly upstream: {
+    /** Base URL of a signed upstream: what lies below a mirror's `public/`. Absent: filled otherwise. */
+    readonly url: string | undefined
+    /** Which folder of it holds the chain that begins with our pinned root; `init` finds out. */
+    readonly chain: 'tuf' | 'site'
+    /** "tuf" verifies everything from the pinned root; "observed" believes what TLS brings. */
+    readonly trust: 'tuf' | 'observed'
+    /** Whether a lasting "not there" of this upstream is the truth: true only for who published it. */
+    readonly origin: boolean
+    /** How to reach you, sent in the User-Agent: a mail address or a URL. */
+    readonly contact: string | undefined
+    /** Hosts, beside the upstream's own, that a redirect may lead to; a port other than 443 with them. */
+    readonly redirectHosts: readonly string[]
+  }
+  readonly sync: {
+    /** Connections to the upstream, 1 to 256. */
+    readonly connections: number
+    /** How often one answer is asked for in all, the first time included, 1 to 10. */
+    readonly tries: number
+    /** Seconds for connecting, 1 to 600. */
+    readonly connectSeconds: number
+    /** Seconds for one metadata file, tile or index file, 1 to 3,600. */
+    readonly requestSeconds: number
+    /** An artifact slower than this many bytes a second over 30 seconds is asked for again, 1 to 1 GiB. */
+    readonly floorBytesPerSecond: number
+  }
+  readonly store: {
+    /** Bytes of the disk that a sync leaves free; it stops with exit code 20 before. */
+    readonly reserveBytes: number
+  }
+  readonly serve: {
+    /** Address and port of `serve`. */
+    readonly listen: string
+    /** The URL clients use; it stands in config.json, which cargo needs absolute. */
+    readonly url: string
+  }
+  readonly guard: {
+    /** A sync that would remove more than this percentage of all crates … */
+    readonly removalPercent: number
+    /** … and more than this many crates stops with exit code 17. */
+    readonly removalCrates: number
+    /** So does one that would remove more than this many versions. */
+    readonly removalVersions: number
+  }
+}
+
+export const DEFAULTS: Config = {
+  upstream: {
+    url: undefined,
+    chain: 'tuf',
+    trust: 'tuf',
+    origin: false,
+    contact: undefined,
+    redirectHosts: Object.freeze([]),
+  },
+  sync: {
+    connections: 32,
+    tries: 3,
+    connectSeconds: 10,
+    requestSeconds: 60,
+    floorBytesPerSecond: 1024,
+  },
+  store: { reserveBytes: 1_073_741_824 },
+  serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
+  guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000 },
+}
+
+type Reader = (value: unknown, key: string) => unknown
+
+const KEYS: Record<keyof Config, Record<string, Reader>> = {
+  upstream: {
+    url: httpUrl,
+    chain: oneOf('tuf', 'site'),
+    trust: oneOf('tuf', 'observed'),
+    origin: flag,
+    contact: text,
+    redirectHosts: hosts,
+  },
+  sync: {
+    connections: integer(1, 256),
+    tries: integer(1, 10),
+    connectSeconds: integer(1, 600),
+    requestSeconds: integer(1, 3600),
+    floorBytesPerSecond: integer(1, 2 ** 30),
+  },
+  store: { reserveBytes: integer(0, 2 ** 50) },
+  serve: { listen: address, url: httpUrl },
+  guard: {
+    removalPercent: integer(0, 100),
+    removalCrates: integer(0, 10_000_000),
+    removalVersions: integer(0, 100_000_000),
+  },
+}
+
+const CONFIG_BYTES_MAX = 1_048_576
+
+/** The configuration in a file's bytes; every fault is a usage error that names line or key. */
+export function parseConfig(bytes: Uint8Array, file: string): Config {
+  if (bytes.length > CONFIG_BYTES_MAX) {
+    throw new MirrorError('usage', `${file} has ${bytes.length} bytes, at most 1 MiB is read`)
+  }
+  const table = parseToml(bytes, file)
+  const config: Record<string, unknown> = {}
+  for (const section of Object.keys(table)) known(section, Object.keys(KEYS), '', file)
+  for (const [section, readers] of Object.entries(KEYS)) {
+    config[section] = parseSection(section as keyof Config, table[section], readers, file)
+  }
+  return Object.freeze(config) as unknown as Config
+}
+
+function parseToml(bytes: Uint8Array, file: string): Record<string, unknown> {
+  const source = decoded(bytes, file)
+  try {
+    return parse(source)
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    const fault = error.message.split('\n')[0]?.replace('Invalid TOML document', 'not TOML')
+    throw new MirrorError('usage', `${file}:${error.line}:${error.column}: ${fault}`, {
+      cause: error,
+    })
+  }
+}
+
+/** A byte order mark, which some editors write, is left out. */
+function decoded(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    throw new MirrorError('usage', `${file} is not UTF-8`, { cause: error })
+  }
+}
+
+function parseSection(
+  section: keyof Config,
+  value: unknown,
+  readers: Record<string, Reader>,
+  file: string,
+): object {
+  const parsed: Record<string, unknown> = { ...DEFAULTS[section] }
+  if (value === undefined) return Object.freeze(parsed)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new MirrorError('usage', `${file}: "${section}" is not a table`)
+  }
+  const names = new Map(Object.keys(readers).map(name => [kebab(name), name]))
+  for (const [key, given] of Object.entries(value)) {
+    known(key, [...names.keys()], `${section}.`, file)
+    const name = names.get(key) ?? key
+    try {
+      parsed[name] = readers[name]?.(given, `${section}.${key}`)
+    } catch (error) {
+      throw new MirrorError('usage', `${file}: ${(error as Error).message}`)
+    }
+  }
+  return Object.freeze(parsed)
+}
+
+function known(key: string, all: readonly string[], before: string, file: string): void {
+  if (all.includes(key)) return
+  // a key may be as long as the file
+  const start = key.slice(0, 80)
+  const near = all.toSorted((a, b) => distance(start, a) - distance(start, b))[0] ?? ''
+  throw new MirrorError(
+    'usage',
+    `${file}: unknown key ${quoted(before + key)}; did you mean "${before}${near}"?`,
+  )
+}
+
+/** `floorBytesPerSecond` → `floor-bytes-per-second`. */
+export function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
+}
+
+/** Levenshtein's. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j += 1) {
+      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
+}
+
+function integer(min: number, max: number): Reader {
+  return (value, key) => {
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) {
+      return value
+    }
+    throw new Error(`${key} is ${shown(value)}, expected a whole number from ${min} to ${max}`)
+  }
+}
+
+function oneOf(...words: readonly string[]): Reader {
+  return (value, key) => {
+    if (typeof value === 'string' && words.includes(value)) return value
+    throw new Error(`${key} is ${shown(value)}, expected ${words.map(w => `"${w}"`).join(' or ')}`)
+  }
+}
+
+function flag(value: unknown, key: string): boolean {
+  if (typeof value === 'boolean') return value
+  throw new Error(`${key} is ${shown(value)}, expected true or false`)
+}
+
+function text(value: unknown, key: string): string {
+  // what goes into a header must not bring a line of its own
+  if (typeof value === 'string' && /^[\x20-\x7e]{1,200}$/.test(value)) return value
+  throw new Error(`${key} is ${shown(value)}, expected 1 to 200 printable ASCII characters`)
+}
+
+function hosts(value: unknown, key: string): readonly string[] {
+  if (!Array.isArray(value)) throw new Error(`${key} is ${shown(value)}, expected a list of hosts`)
+  return Object.freeze(value.map((one, i) => host(one, `${key}[${i}]`)))
+}
+
+/** As `URL.host` spells it, which is what a redirect is compared with. */
+function host(value: unknown, key: string): string {
+  const isPlain = typeof value === 'string' && /^[a-z0-9_.:[\]-]+$/i.test(value)
+  const url = isPlain ? URL.parse(`https://${value}/`) : null
+  if (url !== null) return url.host
+  throw new Error(`${key} is ${shown(value)}, expected a host without scheme or path`)
+}
+
+function address(value: unknown, key: string): string {
+  const port = /^(?:\[[0-9a-f:]+\]|[^:[\]/ ]+):([0-9]{1,5})$/i.exec(String(value))?.[1]
+  if (typeof value === 'string' && port !== undefined && Number(port) <= 65_535) return value
+  throw new Error(`${key} is ${shown(value)}, expected "ADDRESS:PORT"`)
+}
+
+function httpUrl(value: unknown, key: string): string {
+  const url = typeof value === 'string' && !/[?#]/.test(value) ? URL.parse(value) : null
+  const isPlain = url !== null && url.username === '' && url.password === ''
+  if (isPlain && (url.protocol === 'https:' || url.protocol === 'http:')) {
+    return url.href.replace(/\/+$/, '')
+  }
+  const given = shown(typeof value === 'string' ? redacted(value) : value)
+  throw new Error(`${key} is ${given}, expected an http or https URL without user or query`)
+}
+
+/** `--listen` means what `serve.listen` means. */
+export function parseListen(value: string): { readonly host: string; readonly port: number } {
+  let checked: string
+  try {
+    checked = address(value, '--listen')
+  } catch (error) {
+    throw new MirrorError('usage', (error as Error).message)
+  }
+  const colon = checked.lastIndexOf(':')
+  return {
+    host: checked.slice(0, colon).replace(/^\[|\]$/g, ''),
+    port: Number(checked.slice(colon + 1)),
+  }
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return quoted(value)
+  if (Array.isArray(value)) return 'a list'
+  if (value instanceof Date) return 'a date'
+  return typeof value === 'object' ? 'a table' : String(value)
+}

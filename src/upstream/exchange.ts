@@ -1,0 +1,270 @@
+import type { Agent, Dispatcher } from 'undici'
+import type { MirrorError } from '../error.ts'
+import { type Asked, judge, type Taken, tooLong, type Verdict, wrongLength } from './answer.ts'
+import { Chunks, type Sink, Whole } from './body.ts'
+import { Garbled, TransferCut } from './faults.ts'
+import type { Host } from './host.ts'
+import { LIMITS } from './limits.ts'
+import type { HttpTimes } from './retry.ts'
+import type { ArtifactBody } from './upstream.ts'
+import { type Place, shown } from './url-policy.ts'
+import { isSocketClosed, named } from './wire-errors.ts'
+
+/** What one exchange brings: a body, or what to do instead. */
+export type Answer =
+  | Exclude<Verdict, Taken>
+  | { readonly next: 'took'; readonly body: ArtifactBody }
+
+/** What an exchange works with. `headers` is flat: name, value, name, value. */
+export interface ExchangeOptions {
+  readonly agent: Agent
+  readonly host: Host
+  readonly headers: readonly string[]
+  readonly times: HttpTimes
+  readonly signal: AbortSignal
+}
+
+/** One request and its answer on one connection; how it went is told to the host. */
+export function exchange(place: Place, asked: Asked, options: ExchangeOptions): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    new Exchange(place, asked, { ...options, resolve, reject }).begin()
+  })
+}
+
+interface Settling {
+  resolve(answer: Answer): void
+  reject(error: unknown): void
+}
+
+type Controller = Dispatcher.DispatchController
+type Headers = Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>[2]
+
+/** Undici's view of an exchange; it calls nothing more after `onResponseEnd` or `onResponseError`. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #place: Place
+  readonly #asked: Asked
+  readonly #options: ExchangeOptions & Settling
+  readonly #onAbort = (): void => this.#giveUp(this.#options.signal.reason)
+  #begun = 0
+  #isFreeRetryLeft: boolean
+  #timer: NodeJS.Timeout | undefined
+  /** Undefined until a connection is ours. */
+  #controller: Controller | undefined
+  #isAnswerBegun = false
+  #hasHead = false
+  /** Both undefined until a head is judged, and for a body that is of no use. */
+  #taken: Taken | undefined
+  #sink: Sink | undefined
+  #received = 0
+  #receivedBefore = 0
+  /** Whoever asked has its answer; a body of no use may still come. */
+  #isSettled = false
+
+  constructor(place: Place, asked: Asked, options: ExchangeOptions & Settling) {
+    this.#place = place
+    this.#asked = asked
+    this.#options = options
+    this.#isFreeRetryLeft = options.host.hasServed
+  }
+
+  begin(): void {
+    const { agent, headers, times, signal } = this.#options
+    this.#begun = performance.now()
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+    agent.dispatch(
+      {
+        origin: this.#place.origin,
+        path: this.#place.path,
+        method: 'GET',
+        headers: headers as string[],
+        headersTimeout: times.headersMs,
+        bodyTimeout: times.bodyMs,
+      },
+      this,
+    )
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller
+    if (this.#isSettled) {
+      controller.abort(new Error('given up while waiting for a connection'))
+      return
+    }
+    this.#begun = performance.now()
+    this.#watch()
+  }
+
+  onResponseStarted(): void {
+    this.#isAnswerBegun = true
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: Headers): void {
+    // Interim answers say nothing; that they do not go on for ever is for the watch to see.
+    if (status < 200) return
+    this.#hasHead = true
+    this.#options.host.answered()
+    try {
+      this.#follow(judge({ status, headers }, this.#asked, this.#place, new Date()))
+    } catch (error) {
+      if (status < 300) controller.abort(error as Error)
+      else this.#settleWithout(error as MirrorError)
+    }
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    this.#received += chunk.length
+    if (this.#taken === undefined) {
+      if (this.#received > LIMITS.discardedBytes) controller.abort(new Error('of no use'))
+    } else if (this.#taken.offset + this.#received > (this.#asked.length ?? this.#asked.bytesMax)) {
+      controller.abort(tooLong(this.#asked, this.#place))
+    } else {
+      this.#sink?.take(chunk)
+    }
+  }
+
+  onResponseEnd(): void {
+    const missing = this.#missing()
+    if (missing === undefined) this.#succeed()
+    else this.#fail(missing)
+  }
+
+  onResponseError(_controller: Controller, error: Error): void {
+    if (this.#isSettled) this.#close()
+    else if (this.#isStale(error)) this.#beginAgain()
+    else if (this.#isAllHere()) this.#succeed()
+    else this.#fail(error)
+  }
+
+  #follow(verdict: Verdict): void {
+    const { host, resolve } = this.#options
+    if (verdict.next === 'take') {
+      this.#taken = verdict
+      this.#sink = this.#sinkFor(verdict)
+      return
+    }
+    this.#isSettled = true
+    if (verdict.next === 'wait') host.brake(this.#begun, verdict)
+    else host.served()
+    resolve(verdict)
+  }
+
+  #sinkFor({ offset, length }: Taken): Sink {
+    const { resolve, reject } = this.#options
+    const isArtifact = this.#asked.kind === 'artifact'
+    if (!isArtifact || (length !== undefined && length <= LIMITS.wholeBytes)) {
+      const took = (body: ArtifactBody): void => resolve({ next: 'took', body })
+      return new Whole({ resolve: took, reject }, { offset, length, keepsCut: isArtifact })
+    }
+    const chunks = new Chunks({
+      pause: () => this.#controller?.pause(),
+      resume: () => this.#controller?.resume(),
+      abort: () => this.#giveUp(new Error('the reader left')),
+    })
+    resolve({ next: 'took', body: { offset, chunks } })
+    return chunks
+  }
+
+  /** An answer that is an error but no damage: its body is thrown away, its connection kept. */
+  #settleWithout(error: MirrorError): void {
+    const { host, reject } = this.#options
+    this.#isSettled = true
+    if (error.transient) {
+      reject(host.failed(this.#begun, error))
+    } else {
+      host.served()
+      reject(error)
+    }
+  }
+
+  #succeed(): void {
+    this.#close()
+    if (this.#taken === undefined) return
+    this.#isSettled = true
+    this.#options.host.served()
+    this.#sink?.end()
+  }
+
+  #fail(cause: Error): void {
+    const { host } = this.#options
+    const isConnected = this.#controller !== undefined
+    const at = { isConnected, hasHead: this.#hasHead, received: this.#received }
+    const error = named(cause, this.#asked, this.#place, at)
+    const isAnswered = this.#hasHead || error instanceof Garbled
+    this.#end(isAnswered ? host.failed(this.#begun, error) : host.unanswered(this.#begun, error))
+  }
+
+  /** An abort, or a reader that left: nobody's fault. */
+  #giveUp(reason: unknown): void {
+    if (this.#isSettled) return
+    this.#end(reason)
+    this.#controller?.abort(new Error('given up'))
+  }
+
+  #end(error: unknown): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    this.#close()
+    if (this.#sink === undefined) this.#options.reject(error)
+    else this.#sink.fail(error)
+  }
+
+  #close(): void {
+    clearTimeout(this.#timer)
+    this.#options.signal.removeEventListener('abort', this.#onAbort)
+  }
+
+  /** What a body of signed length lacks at its end; a framed one of another length is no cut. */
+  #missing(): MirrorError | undefined {
+    const { length } = this.#asked
+    if (this.#taken === undefined || length === undefined || this.#received === length) {
+      return undefined
+    }
+    if (this.#taken.isFramed) return wrongLength(this.#asked, this.#place, this.#received)
+    const message = `${shown(this.#place)}: cut after ${this.#received} of ${length} bytes`
+    return new TransferCut(message)
+  }
+
+  /** A body without frame is whole at its signed length, however its connection ended. */
+  #isAllHere(): boolean {
+    return this.#taken?.isFramed === false && this.#missing() === undefined
+  }
+
+  /** A kept connection that the server was just closing: asked once more, free (RFC 9112 9.3.1). */
+  #isStale(error: Error): boolean {
+    const isUntouched = this.#controller !== undefined && !this.#isAnswerBegun
+    return this.#isFreeRetryLeft && isUntouched && !this.#isSettled && isSocketClosed(error)
+  }
+
+  #beginAgain(): void {
+    this.#isFreeRetryLeft = false
+    this.#controller = undefined
+    this.#close()
+    this.begin()
+  }
+
+  /** Undici times each silence; this times the whole, or for an artifact the rate, head included. */
+  #watch(): void {
+    const { requestMs, floorWindowMs } = this.#options.times
+    this.#timer =
+      this.#asked.kind === 'artifact'
+        ? setInterval(() => this.#checkRate(), floorWindowMs)
+        : setTimeout(() => this.#tooSlow(`took longer than ${requestMs / 1000} s`), requestMs)
+  }
+
+  #checkRate(): void {
+    const { floorBytesPerSecond, floorWindowMs } = this.#options.times
+    const came = this.#received - this.#receivedBefore
+    this.#receivedBefore = this.#received
+    // Held back by our own reader: the sender is not to blame.
+    if (this.#controller?.paused) return
+    if (came * 1000 >= floorBytesPerSecond * floorWindowMs) this.#options.host.served()
+    else
+      this.#tooSlow(
+        `${came} bytes in ${floorWindowMs / 1000} s, expected ${floorBytesPerSecond} a second`,
+      )
+  }
+
+  #tooSlow(why: string): void {
+    this.#controller?.abort(new TransferCut(`${shown(this.#place)}: ${why}`))
+  }
+}

@@ -1,0 +1,206 @@
+import { readFile } from 'node:fs/promises'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { type Config, parseConfig, parseListen } from '../src/config.ts'
+import { configurationText } from '../src/config-file.ts'
+
+const FILE = 'crateferry.toml'
+const DOCUMENT = await readFile('docs/config.md', 'utf8')
+
+const parsed = (text: string): Config => parseConfig(Buffer.from(text), FILE)
+const refusal = (text: string): unknown => {
+  try {
+    return parsed(text)
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+/** Every key of the type with its default, as the file spells the two. */
+function keys(): Map<string, unknown> {
+  const sections = Object.entries(parsed('')).map(([section, values]) =>
+    Object.entries(values).map(([name, value]): [string, unknown] => [
+      `${section}.${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`,
+      value,
+    ]),
+  )
+  return new Map(sections.flat())
+}
+
+interface Row {
+  readonly key: string
+  readonly default: string
+  readonly values: string
+}
+
+function rows(): Row[] {
+  return [...DOCUMENT.matchAll(/^\| `([a-z]+\.[a-z-]+)` \| (.+?) \| (.+?) \| .+ \|$/gm)].map(
+    ([, key = '', byDefault = '', values = '']) => ({ key, default: byDefault, values }),
+  )
+}
+
+/** A file with one key, whose value is given as TOML. */
+function withKey(key: string, value: string): string {
+  const [section, name] = key.split('.')
+  return `[${section}]\n${name} = ${value}\n`
+}
+
+test('docs/config.md names every key with its default, and no other', () => {
+  expect(rows().map(row => row.key)).toEqual([...keys().keys()])
+  for (const row of rows()) {
+    const value = keys().get(row.key)
+    expect(row.default, row.key).toBe(value === undefined ? '—' : `\`${JSON.stringify(value)}\``)
+  }
+})
+
+test('the ranges of docs/config.md are the ones that hold', () => {
+  const ranges = rows().filter(row => typeof keys().get(row.key) === 'number')
+  expect(ranges).toHaveLength(9)
+  for (const { key, values } of ranges) {
+    const [min = Number.NaN, max = Number.NaN] = values.split(' to ').map(Number)
+    for (const value of [min, max])
+      expect(refusal(withKey(key, `${value}`)), key).toBeTypeOf('object')
+    for (const value of [min - 1, max + 1]) {
+      expect(refusal(withKey(key, `${value}`)), key).toBe(
+        `${FILE}: ${key} is ${value}, expected a whole number from ${min} to ${max}`,
+      )
+    }
+  }
+})
+
+test('the words of docs/config.md are the ones that are taken', () => {
+  for (const { key, values } of rows()) {
+    if (!/^(?:`"?[a-z]+"?`(?: or )?)+$/.test(values)) continue
+    for (const [, word = ''] of values.matchAll(/`(.+?)`/g)) {
+      expect(refusal(withKey(key, word)), `${key} = ${word}`).toBeTypeOf('object')
+    }
+  }
+})
+
+test('the example of docs/config.md is read as it says', () => {
+  const example = /```toml\n([\s\S]+?)```/.exec(DOCUMENT)?.[1] ?? ''
+  expect(parsed(example)).toEqual({
+    upstream: {
+      url: 'https://mirror.example',
+      chain: 'site',
+      trust: 'tuf',
+      origin: false,
+      contact: 'crates@site.example',
+      redirectHosts: ['cdn.example'],
+    },
+    sync: {
+      connections: 4,
+      tries: 3,
+      connectSeconds: 10,
+      requestSeconds: 300,
+      floorBytesPerSecond: 128,
+    },
+    store: { reserveBytes: 10 * 2 ** 30 },
+    serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
+    guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000 },
+  })
+})
+
+test('what a whole file says is what comes out, and the rest is the default', () => {
+  const config = parsed('[sync]\nconnections = 4\n[upstream]\nurl = "https://a.example/m//"\n')
+  expect(config.upstream.url).toBe('https://a.example/m')
+  expect(config.sync).toEqual({ ...parsed('').sync, connections: 4 })
+  expect(config.guard).toEqual(parsed('').guard)
+})
+
+test('a configuration cannot be changed once it is read', () => {
+  for (const text of ['', '[sync]\ntries = 1\n[upstream]\nredirect-hosts = ["a.example"]\n']) {
+    const config = parsed(text)
+    expect(Object.isFrozen(config)).toBe(true)
+    for (const section of Object.values(config)) expect(Object.isFrozen(section)).toBe(true)
+    expect(() => (config.upstream.redirectHosts as string[]).push('evil.example')).toThrow(
+      TypeError,
+    )
+  }
+})
+
+test('hosts are compared as a redirect spells them', () => {
+  const hosts =
+    '["CDN.Example", "cdn.example:8443", "cdn.example:443", "127.0.0.1:1", "[::1]:8080"]'
+  expect(parsed(withKey('upstream.redirect-hosts', hosts)).upstream.redirectHosts).toEqual([
+    'cdn.example',
+    'cdn.example:8443',
+    'cdn.example',
+    '127.0.0.1:1',
+    '[::1]:8080',
+  ])
+})
+
+test.for<[string, { host: string; port: number }]>([
+  ['127.0.0.1:8377', { host: '127.0.0.1', port: 8377 }],
+  ['[::1]:0', { host: '::1', port: 0 }],
+  ['localhost:65535', { host: 'localhost', port: 65_535 }],
+])('to listen on %s', ([text, place]) => {
+  expect(parseListen(text)).toEqual(place)
+  expect(parsed(withKey('serve.listen', JSON.stringify(text))).serve.listen).toBe(text)
+})
+
+test.for(['8377', ':8377', '127.0.0.1', '::1:80', 'a:65536', 'a:-1', 'a b:1', 'http://a:1', ''])(
+  'nobody can listen on "%s"',
+  text => {
+    expect(() => parseListen(text)).toThrow(
+      `--listen is ${JSON.stringify(text)}, expected "ADDRESS:PORT"`,
+    )
+  },
+)
+
+const SIGNED = {
+  url: 'https://mirror.example',
+  chain: 'tuf',
+  trust: 'tuf',
+  origin: false,
+  contact: undefined,
+} as const
+
+test('the file that init writes reads back as what init was told', () => {
+  expect(parsed(configurationText(SIGNED))).toEqual({
+    ...parsed(''),
+    upstream: { ...SIGNED, redirectHosts: [] },
+  })
+  const observed = {
+    url: 'http://127.0.0.1:4000/base',
+    chain: 'site',
+    trust: 'observed',
+    origin: true,
+    contact: 'me@example.org "\\ (day)',
+    redirectHosts: ['cdn.example', 'cdn.example:8443'],
+  } as const
+  expect(parsed(configurationText(observed)).upstream).toEqual(observed)
+})
+
+test('the file that init writes shows every key, those without a value as comments', () => {
+  const text = configurationText({ ...SIGNED, url: undefined })
+  const section = (at: number): string => /.*\[([a-z]+)\]\n/s.exec(text.slice(0, at))?.[1] ?? ''
+  const shown = [...text.matchAll(/^(?:# )?([a-z-]+) = .+$/gm)].map(
+    match => `${section(match.index)}.${match[1]}`,
+  )
+  expect(shown).toEqual([...keys().keys()])
+  expect(text).toContain('# url = "https://mirror.example"\n')
+  expect(text).toContain('# contact = "you@example.org"\n')
+})
+
+test('every comment of the file that init writes shows the default that holds', () => {
+  const text = configurationText(SIGNED).replaceAll(/^# (?=[a-z-]+ = )/gm, '')
+  expect(parsed(text)).toEqual({
+    ...parsed(''),
+    upstream: { ...parsed('').upstream, ...SIGNED, contact: 'you@example.org' },
+  })
+})
+
+test('whatever text init was given is one value of the file, or an error that names its key', () => {
+  const strings = fc.string({ unit: 'binary-ascii' })
+  fc.assert(
+    fc.property(strings, fc.array(strings, { maxLength: 2 }), (contact, redirectHosts) => {
+      const text = configurationText({ ...SIGNED, contact, redirectHosts })
+      const outcome = refusal(text)
+      if (typeof outcome === 'string') expect(outcome).toMatch(/: upstream\.|not TOML/)
+      else
+        expect((outcome as Config).upstream).toMatchObject({ contact, chain: 'tuf', origin: false })
+    }),
+  )
+})
