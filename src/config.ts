@@ -50,7 +50,7 @@ export interface Config {
   }
 }
 
-export const DEFAULTS: Config = {
+const DEFAULTS: Config = {
   upstream: {
     url: undefined,
     chain: 'tuf',
@@ -172,7 +172,7 @@ function known(key: string, all: readonly string[], before: string, file: string
 }
 
 /** `floorBytesPerSecond` → `floor-bytes-per-second`. */
-export function kebab(name: string): string {
+function kebab(name: string): string {
   return name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
 }
 

@@ -177,6 +177,26 @@ export async function makeFolder(path: string): Promise<void> {
   for (const parent of parents) await syncFolder(parent)
 }
 
+/** Moves a folder of our own bookkeeping; false where it is not there (any more): one mover wins. */
+export async function moveFolder(from: string, to: string): Promise<boolean> {
+  try {
+    fs.renameSync(from, to)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw wrapped(error, from)
+  }
+}
+
+/** Removes a folder of our own bookkeeping with all that is in it; one that is not there is done. */
+export async function removeFolder(path: string): Promise<void> {
+  try {
+    fs.rmSync(path, { recursive: true, force: true })
+  } catch (error) {
+    throw wrapped(error, path)
+  }
+}
+
 export async function syncFolder(path: string): Promise<void> {
   try {
     await syncPath(path)

@@ -1,7 +1,8 @@
-import { createPrivateKey, createPublicKey, hash, sign, verify } from 'node:crypto'
+import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
 import { hashes, verify as nobleVerify, Point } from '@noble/ed25519'
+import { sha512 } from '@noble/hashes/sha2.js'
 
-hashes.sha512 = message => hash('sha512', message, 'buffer')
+hashes.sha512 = sha512
 
 /**
  * Whether two engines accept the signature. RFC 8032 leaves open which equation a verifier checks:
@@ -46,5 +47,5 @@ export function signEd25519(seed: Uint8Array, message: Uint8Array): Uint8Array {
 }
 
 function privateKey(seed: Uint8Array): ReturnType<typeof createPrivateKey> {
-  return createPrivateKey({ key: seed, format: 'raw-seed', asymmetricKeyType: 'ed25519' })
+  return createPrivateKey({ key: seed, format: 'raw-private', asymmetricKeyType: 'ed25519' })
 }

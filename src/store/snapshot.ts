@@ -1,0 +1,126 @@
+import { join } from 'node:path'
+import { type Checksum, isChecksum } from '../registry/checksum.ts'
+import type { IndexPath } from '../registry/sparse-path.ts'
+import { parseIndexPath } from '../registry/sparse-path.ts'
+import { ROOT, type TileRef } from '../tree/entry.ts'
+import { NEXT, PUBLISHED } from './layout.ts'
+import { isObject, readRecord } from './record.ts'
+
+/** Versions of the four TUF roles that vouch for a snapshot's tree. */
+export interface MetadataVersions {
+  readonly root: number
+  readonly timestamp: number
+  readonly snapshot: number
+  readonly targets: number
+}
+
+/** Why a crate's new index file waits: its old one (`have`) stays under the path, or none does. */
+export interface Held {
+  readonly have: Checksum | null
+  readonly want: Checksum
+  readonly reason: string
+  readonly since: string
+  readonly tries: number
+}
+
+/**
+ * An artifact that its origin says is not there: seen first and last, believed after an hour, or
+ * at once where an operator accepted it.
+ */
+export interface Absent {
+  readonly crate: string
+  readonly version: string
+  readonly first: string
+  readonly last: string
+  readonly status: number
+  readonly accepted?: boolean
+}
+
+/**
+ * One state of the mirror, decided whole before a reader sees any of it. `n` is this mirror's own
+ * counter; `held` is keyed by index path, `absent` by the artifact's checksum.
+ */
+export interface Snapshot {
+  readonly format: 1
+  readonly n: number
+  readonly tree: Checksum
+  readonly entries: number
+  readonly metadata: MetadataVersions
+  readonly held: Readonly<Record<IndexPath, Held>>
+  readonly absent: Readonly<Record<Checksum, Absent>>
+  readonly at: string
+}
+
+export const rootRef = (tree: Checksum): TileRef => ({
+  position: ROOT,
+  hash: tree,
+  count: undefined,
+})
+
+/** What is published, or undefined before the first snapshot. */
+export function readPublished(root: string): Snapshot | undefined {
+  return readRecord(join(root, PUBLISHED), isSnapshot)
+}
+
+/** What is decided and not yet finished. */
+export function readNext(root: string): Snapshot | undefined {
+  return readRecord(join(root, NEXT), isSnapshot)
+}
+
+/** The checksum of the index file that stands under `path`, given what the snapshot's tree says. */
+export function underPath(
+  snapshot: Snapshot | undefined,
+  path: IndexPath,
+  inTree: Checksum | undefined,
+): Checksum | undefined {
+  const held = snapshot?.held[path]
+  return held === undefined ? inTree : (held.have ?? undefined)
+}
+
+const HOUR_MS = 3_600_000
+
+/** One sighting may be a fault of the moment; two, at least an hour apart, are believed. */
+export function isBelieved(absent: Absent): boolean {
+  if (absent.accepted === true) return true
+  return Date.parse(absent.last) - Date.parse(absent.first) >= HOUR_MS
+}
+
+export function isSnapshot(value: unknown): value is Snapshot {
+  return (
+    isObject(value) &&
+    value['format'] === 1 &&
+    Number.isSafeInteger(value['n']) &&
+    isChecksum(value['tree']) &&
+    Number.isSafeInteger(value['entries']) &&
+    isObject(value['metadata']) &&
+    ['root', 'timestamp', 'snapshot', 'targets'].every(role =>
+      Number.isSafeInteger((value['metadata'] as Record<string, unknown>)[role]),
+    ) &&
+    isObject(value['held']) &&
+    Object.entries(value['held']).every(([path, held]) => isHeld(path, held)) &&
+    isObject(value['absent']) &&
+    Object.entries(value['absent']).every(([checksum, gone]) => isAbsent(checksum, gone)) &&
+    typeof value['at'] === 'string'
+  )
+}
+
+function isHeld(path: string, held: unknown): held is Held {
+  return (
+    parseIndexPath(path) !== undefined &&
+    isObject(held) &&
+    (held['have'] === null || isChecksum(held['have'])) &&
+    isChecksum(held['want']) &&
+    typeof held['reason'] === 'string' &&
+    typeof held['since'] === 'string' &&
+    Number.isSafeInteger(held['tries'])
+  )
+}
+
+function isAbsent(checksum: string, gone: unknown): gone is Absent {
+  return (
+    isChecksum(checksum) &&
+    isObject(gone) &&
+    ['crate', 'version', 'first', 'last'].every(key => typeof gone[key] === 'string') &&
+    Number.isSafeInteger(gone['status'])
+  )
+}
