@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import packageJson from '#package.json' with { type: 'json' }
+import { type Config, parseConfig } from '../config.ts'
+import { MirrorError } from '../error.ts'
+import { CONFIGURATION } from '../store/layout.ts'
+import { type Mirror, openMirror } from '../store/mirror.ts'
+
+export const VERSION: string = packageJson.version
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  readonly mirror?: string
+  readonly json?: boolean
+  readonly quiet?: boolean
+  readonly color?: boolean
+}
+
+/** What a command is given of the outside: nothing else in the program reads clock or environment. */
+export interface Context {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  readonly signal: AbortSignal
+  readonly now: () => Date
+  readonly options: GlobalOptions
+  readonly out: Output
+}
+
+/** Results go to stdout, everything for people to stderr. */
+export class Output {
+  readonly isJson: boolean
+  readonly isQuiet: boolean
+  readonly isTerminal: boolean
+  readonly #isColored: boolean
+
+  constructor(options: GlobalOptions, env: Context['env']) {
+    this.isJson = options.json === true
+    this.isQuiet = options.quiet === true
+    this.isTerminal = process.stderr.isTTY === true && !this.isQuiet
+    const noColor = options.color === false || (env['NO_COLOR'] ?? '') !== ''
+    this.#isColored = process.stdout.isTTY === true && !noColor
+  }
+
+  /** The result: one JSON object for machines, or lines for people. */
+  result(value: object, lines: readonly string[]): void {
+    if (this.isJson) process.stdout.write(`${JSON.stringify(value)}\n`)
+    else if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`)
+  }
+
+  /** One of many results: a JSON line, or a line. */
+  item(value: object, line: string): void {
+    process.stdout.write(this.isJson ? `${JSON.stringify(value)}\n` : `${line}\n`)
+  }
+
+  /** For people only: what happens, warnings. */
+  say(line: string): void {
+    if (!this.isQuiet) process.stderr.write(`${line}\n`)
+  }
+
+  bold(text: string): string {
+    return this.#isColored ? `\u001b[1m${text}\u001b[22m` : text
+  }
+}
+
+/** Which mirror: `--mirror`, CRATEFERRY_MIRROR, or the current folder. */
+export function mirrorFolder({ options, env, cwd }: Context): string {
+  return resolve(cwd, options.mirror ?? env['CRATEFERRY_MIRROR'] ?? '.')
+}
+
+/** A mirror and its configuration, which must not be weaker than what `init` wrote in the marker. */
+export async function openConfigured(
+  folder: string,
+): Promise<{ readonly mirror: Mirror; readonly config: Config }> {
+  const mirror = await openMirror(folder)
+  const config = readConfig(mirror.root)
+  if (mirror.marker.trust === 'tuf' && config.upstream.trust !== 'tuf') {
+    throw new MirrorError(
+      'usage',
+      `${join(mirror.root, CONFIGURATION)}: upstream.trust is "${config.upstream.trust}", but this mirror was made with a pinned root`,
+    )
+  }
+  return { mirror, config }
+}
+
+function readConfig(root: string): Config {
+  const file = join(root, CONFIGURATION)
+  let bytes: Uint8Array
+  try {
+    bytes = readFileSync(file)
+  } catch (error) {
+    throw new MirrorError('usage', `cannot read ${file}`, { cause: error })
+  }
+  return parseConfig(bytes, file)
+}

@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type Config, parseConfig } from '../config.ts'
+import { configurationText } from '../config-file.ts'
+import { MirrorError } from '../error.ts'
+import { createMirror } from '../store/mirror.ts'
+import { verifyRoot } from '../trust/refresh.ts'
+import { signedRepository } from '../upstream/signed-repository.ts'
+import type { Context } from './context.ts'
+import { httpClient } from './writing.ts'
+
+export interface InitOptions {
+  readonly root: string
+  readonly upstream?: string
+  readonly contact?: string
+}
+
+const ROOT_BYTES_MAX = 512_000
+
+/** `crateferry init DIR --upstream URL --root FILE`: a mirror directory with its pinned root. */
+export async function initCommand(
+  context: Context,
+  folder: string,
+  options: InitOptions,
+): Promise<number> {
+  const bytes = readRoot(resolve(context.cwd, options.root))
+  const version = verifyRoot(bytes, options.root)
+  const draft = configurationFor(options, 'tuf')
+  const chain =
+    options.upstream === undefined ? 'tuf' : await chainOf(context, draft.config, version, bytes)
+  const root = resolve(context.cwd, folder)
+  const mirror = await createMirror(root, {
+    trust: 'tuf',
+    pinnedRoot: { version, bytes },
+    configuration: configurationFor(options, chain).text,
+  })
+  const { uuid, root: fingerprint } = mirror.marker
+  context.out.result({ mirror: root, uuid, root: fingerprint, version, chain }, [
+    `made a mirror in ${root}, pinned to root ${version} (sha256 ${fingerprint})`,
+    options.upstream === undefined
+      ? 'it has no upstream: bundles fill it'
+      : `next: crateferry sync --mirror ${root}`,
+  ])
+  return 0
+}
+
+/** As it will be read back: what cannot be is refused before anything is made. */
+function configurationFor(
+  { upstream, contact }: InitOptions,
+  chain: 'tuf' | 'site',
+): { readonly text: string; readonly config: Config } {
+  const text = configurationText({ url: upstream, contact, chain, trust: 'tuf', origin: false })
+  return { text, config: parseConfig(Buffer.from(text), 'the configuration') }
+}
+
+function readRoot(file: string): Uint8Array {
+  let bytes: Uint8Array
+  try {
+    bytes = readFileSync(file)
+  } catch (error) {
+    throw new MirrorError('usage', `cannot read the root ${file}`, { cause: error })
+  }
+  if (bytes.length <= ROOT_BYTES_MAX) return bytes
+  throw new MirrorError('refused', `${file}: longer than ${ROOT_BYTES_MAX} bytes`)
+}
+
+/** Which folder of the upstream holds the chain that begins with the pinned root. */
+async function chainOf(
+  { signal }: Context,
+  config: Config,
+  version: number,
+  pinned: Uint8Array,
+): Promise<'tuf' | 'site'> {
+  const { url = '' } = config.upstream
+  const client = httpClient(config)
+  const name = `${version}.root.json`
+  let isThere = false
+  try {
+    for (const chain of ['tuf', 'site'] as const) {
+      const upstream = signedRepository(url, client, { chain })
+      const bytes = await upstream.metadata(name, { bytesMax: ROOT_BYTES_MAX, signal })
+      if (bytes === undefined) continue
+      if (Buffer.compare(bytes, pinned) === 0) return chain
+      isThere = true
+    }
+  } finally {
+    await client.close()
+  }
+  if (isThere) {
+    throw new MirrorError('signature', `${url}: its ${name} is not the root given with --root`)
+  }
+  throw new MirrorError('incomplete', `${url}: has no ${name} in tuf/ or site/`)
+}

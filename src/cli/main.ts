@@ -1,0 +1,133 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { cargoConfigCommand } from './cargo-config.ts'
+import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
+import { initCommand } from './init.ts'
+import { EXIT, EXIT_WORDS, failure } from './report.ts'
+import { stopOnSignals } from './signals.ts'
+import { statusCommand } from './status.ts'
+import { syncCommand } from './sync.ts'
+import { upstreamCommand } from './upstream.ts'
+
+/** What an operator types. Sets the exit code; nothing else in the program ends the process. */
+export async function main(): Promise<void> {
+  const { env } = process
+  const stop = stopOnSignals()
+  const program = programFor(stop.signal)
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    const options = program.opts<GlobalOptions>()
+    process.exitCode = exitOf(error, options, env, stop.signal)
+  }
+}
+
+function exitOf(
+  error: unknown,
+  options: GlobalOptions,
+  env: Context['env'],
+  signal: AbortSignal,
+): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage
+  const { line, exit } = failure(signal.aborted ? signal.reason : error, env)
+  process.stderr.write(`${line}\n`)
+  if (options.json) process.stdout.write(`${JSON.stringify({ ok: false, exit, error: line })}\n`)
+  return exit
+}
+
+function programFor(signal: AbortSignal): Command {
+  const program = new Command('crateferry')
+    .description('An offline-first, verified bulk mirror for crates.io')
+    .version(VERSION)
+    .option('--mirror <dir>', 'the mirror; else CRATEFERRY_MIRROR, else the current folder')
+    .option('--json', 'print the result as JSON on stdout')
+    .option('--quiet', 'print nothing to stderr but one line for a failure')
+    .option('--no-color', 'no colours, as with NO_COLOR set')
+    .addHelpText('after', `\n${exitCodesText(EXIT_WORDS.map(([code]) => code))}`)
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'crateferry: ')),
+    })
+    .exitOverride()
+  const context = (): Context => ({
+    env: process.env,
+    cwd: process.cwd(),
+    signal,
+    now: () => new Date(),
+    options: program.opts<GlobalOptions>(),
+    out: new Output(program.opts<GlobalOptions>(), process.env),
+  })
+  addCommands(program, context)
+  return program
+}
+
+function addCommands(program: Command, context: () => Context): void {
+  const run = (work: (context: Context) => Promise<number>) => async (): Promise<void> => {
+    process.exitCode = await work(context())
+  }
+
+  documented(program.command('init <dir>'), {
+    does: 'make a mirror directory with a pinned root',
+    example: 'crateferry init mirror --upstream https://mirror.example/ --root 1.root.json',
+    exits: [0, 3, 11, 16, 21, 64],
+  })
+    .requiredOption('--root <file>', 'the root to pin, which somebody you trust gave you')
+    .option('--upstream <url>', 'a signed repository; without one the mirror is filled by bundles')
+    .option('--contact <text>', 'a mail address or URL to reach you, sent in the User-Agent')
+    .action((dir, options) => run(c => initCommand(c, dir, options))())
+
+  documented(program.command('sync'), {
+    does: 'bring the mirror to the newest snapshot: whatever is due, once',
+    example: 'crateferry sync --mirror mirror',
+    exits: [0, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 30, 64],
+  })
+    .option('--dry-run', 'say what would be fetched, and fetch no artifact')
+    .option('--limit-bytes <n>', 'stop after so many bytes; the next run goes on', wholeNumber)
+    .option('--accept-removals <n>', 'let up to N crates or versions be removed', wholeNumber)
+    .option('--accept-absent <n>', 'take up to N artifacts as lastingly not there', wholeNumber)
+    .option('--accept-changed <crate...>', 'let a published checksum of these crates change')
+    .option('--accept-clock', 'go on though the clock is behind what was seen before')
+    .addOption(new Option('--reason <text>', 'why; recorded with each --accept option'))
+    .action(options => run(c => syncCommand(c, options))())
+
+  documented(program.command('status'), {
+    does: 'show what is published, its age and trust, and what waits with which reason',
+    example: 'crateferry status --mirror mirror --json',
+    exits: [0, 4, 10, 21, 64],
+  }).action(run(statusCommand))
+
+  documented(program.command('cargo-config'), {
+    does: "print the config.toml that makes a client's cargo use the mirror",
+    example: 'crateferry cargo-config --mirror mirror >> ~/.cargo/config.toml',
+    exits: [0, 10, 64],
+  })
+    .option('--url <url>', "the mirror's URL; else serve.url of its configuration")
+    .action(options => run(c => cargoConfigCommand(c, options))())
+
+  documented(program.command('upstream <dir>'), {
+    does: 'turn a plain directory of crates and index files into a signed static repository',
+    example: 'crateferry upstream repository --from plain && ls repository/public',
+    exits: [0, 3, 10, 16, 17, 20, 21, 30, 64],
+  })
+    .requiredOption('--from <dir>', 'the plain directory: index/ and crates/')
+    .option('--keys <dir>', 'where the keys are, made on the first run; else DIR.keys')
+    .action((dir, options) => run(c => upstreamCommand(c, dir, options))())
+}
+
+/** Every command's help has an example and its exit codes. */
+function documented(
+  command: Command,
+  help: { readonly does: string; readonly example: string; readonly exits: readonly number[] },
+): Command {
+  return command
+    .description(help.does)
+    .addHelpText('after', `\nExample:\n  ${help.example}\n\n${exitCodesText(help.exits)}`)
+}
+
+function exitCodesText(codes: readonly number[]): string {
+  const lines = EXIT_WORDS.filter(([code]) => code === 1 || codes.includes(code))
+  return `Exit codes:\n${lines.map(([code, words]) => `  ${String(code).padStart(2)}  ${words}`).join('\n')}`
+}
+
+function wholeNumber(text: string): number {
+  if (/^[0-9]{1,15}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number')
+}

@@ -1,0 +1,106 @@
+import { MirrorError } from '../error.ts'
+import { type DryRun, dryRun } from '../sync/dry-run.ts'
+import type { Accepted } from '../sync/run.ts'
+import { type SyncReport, sync } from '../sync/sync.ts'
+import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { bytesText, EXIT } from './report.ts'
+import { asWriter, type Outcome, syncSettings, withUpstream } from './writing.ts'
+
+export interface SyncOptions {
+  readonly dryRun?: boolean
+  readonly limitBytes?: number
+  readonly acceptRemovals?: number
+  readonly acceptAbsent?: number
+  readonly acceptChanged?: readonly string[]
+  readonly acceptClock?: boolean
+  readonly reason?: string
+}
+
+/** `crateferry sync`: one pass. */
+export async function syncCommand(context: Context, options: SyncOptions): Promise<number> {
+  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { limitBytes } = options
+  const outcome = await asWriter(
+    context,
+    {
+      command: options.dryRun ? 'sync --dry-run' : 'sync',
+      mirror,
+      settings: syncSettings(config),
+      accepted: acceptedBy(options),
+      ...(limitBytes !== undefined && { limitBytes }),
+    },
+    run =>
+      withUpstream(config, mirror, async upstream => {
+        if (options.dryRun) return toldDryRun(context, await dryRun(run, upstream))
+        return told(context, await sync(run, upstream))
+      }),
+  )
+  return outcome.exit
+}
+
+/** Every override is dated and reasoned: the run record keeps it. */
+function acceptedBy(options: SyncOptions): Accepted {
+  const { acceptRemovals, acceptAbsent, acceptChanged = [], acceptClock = false, reason } = options
+  const accepted = {
+    removals: acceptRemovals ?? 0,
+    absent: acceptAbsent ?? 0,
+    changed: new Set(acceptChanged.map(name => name.toLowerCase())),
+    clock: acceptClock,
+    reason,
+  }
+  const isAny =
+    accepted.removals > 0 || accepted.absent > 0 || accepted.changed.size > 0 || accepted.clock
+  if (isAny && reason === undefined) {
+    throw new MirrorError('usage', 'an --accept option needs --reason TEXT, which is recorded')
+  }
+  return accepted
+}
+
+function toldDryRun({ out }: Context, plan: DryRun): Outcome {
+  const { crates, artifacts, estimatedBytes, removedCrates, removedVersions } = plan
+  out.result({ ok: true, dryRun: plan }, [
+    `would bring ${crates} crates up to date and fetch ${artifacts} artifacts, about ${bytesText(estimatedBytes)}`,
+    ...(removedVersions > 0
+      ? [`would no longer name ${removedVersions} versions, ${removedCrates} crates among them`]
+      : []),
+  ])
+  return { exit: 0, facts: { ...plan } }
+}
+
+/** What a run came to, told to people, machines and the run record alike. */
+export function told({ out }: Context, report: SyncReport): Outcome {
+  const { snapshot, outcome, crates, artifacts, bytes, removed, rollbacks, warnings } = report
+  const held = Object.entries(snapshot.held)
+  const exit = rollbacks.length > 0 ? EXIT.guard : held.length > 0 ? EXIT.incomplete : 0
+  for (const warning of warnings) out.say(`warning: ${warning}`)
+  for (const [path, { reason }] of held) out.say(`held: ${path}: ${reason}`)
+  const facts = {
+    outcome,
+    snapshot: snapshot.n,
+    tree: snapshot.tree,
+    crates,
+    artifacts,
+    bytes,
+    held: held.length,
+    absent: Object.keys(snapshot.absent).length,
+    removed: removed.map(({ path, versions, all }) => ({ path, versions, all })),
+    rollbacks,
+  }
+  out.result({ ok: exit === 0, exit, ...facts, heldCrates: snapshot.held, warnings }, lines(report))
+  return { exit, facts }
+}
+
+function lines({ outcome, snapshot, crates, artifacts, bytes, removed }: SyncReport): string[] {
+  const held = Object.keys(snapshot.held).length
+  const state = `snapshot ${snapshot.n}, ${snapshot.entries} crates`
+  if (outcome === 'unchanged') return [`nothing changed: ${state}`]
+  const came = `${crates} crates looked at, ${artifacts} artifacts landed (${bytesText(bytes)})`
+  return [
+    `published ${state}: ${came}${held > 0 ? `, ${held} held` : ''}`,
+    ...removed.map(({ path, versions, all }) =>
+      all
+        ? `removed: ${path} (${versions.join(', ')})`
+        : `removed from ${path}: ${versions.join(', ')}`,
+    ),
+  ]
+}

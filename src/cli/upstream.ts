@@ -1,0 +1,61 @@
+import { existsSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { configurationText } from '../config-file.ts'
+import { MirrorError } from '../error.ts'
+import { MARKER, TUF } from '../store/layout.ts'
+import { createMirror } from '../store/mirror.ts'
+import { syncObserved } from '../sync/observe.ts'
+import { type ChainKeys, foundRoot } from '../trust/sign.ts'
+import { directoryUpstream } from '../upstream/directory.ts'
+import { type Context, openConfigured } from './context.ts'
+import { makeKeys, readKeys, refuseKeysInPublic } from './key-folder.ts'
+import { told } from './sync.ts'
+import { asWriter, syncSettings } from './writing.ts'
+
+export interface UpstreamOptions {
+  readonly from: string
+  readonly keys?: string
+}
+
+/** How many of the three people must sign the next root. */
+const ROOT_THRESHOLD = 2
+
+/** `crateferry upstream DIR --from DIR`: a plain directory becomes a signed static repository. */
+export async function upstreamCommand(
+  context: Context,
+  folder: string,
+  options: UpstreamOptions,
+): Promise<number> {
+  const root = resolve(context.cwd, folder)
+  const from = resolve(context.cwd, options.from)
+  const keyFolder = resolve(context.cwd, options.keys ?? `${root}.keys`)
+  refuseKeysInPublic(keyFolder, root)
+  if (statSync(join(from, 'index'), { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new MirrorError('usage', `${from} has no folder "index" with a sparse index`)
+  }
+  const keys = existsSync(join(root, MARKER))
+    ? readKeys(keyFolder)
+    : await found(context, root, keyFolder)
+  const { mirror, config } = await openConfigured(root)
+  const settings = { ...syncSettings(config), origin: false }
+  const upstream = directoryUpstream(from)
+  const outcome = await asWriter(context, { command: 'upstream', mirror, settings }, async run => {
+    return told(context, await syncObserved(run, upstream, keys))
+  })
+  context.out.say(`root to pin: ${join(root, TUF, '1.root.json')}; keys in ${keyFolder}`)
+  return outcome.exit
+}
+
+async function found(context: Context, root: string, keyFolder: string): Promise<ChainKeys> {
+  const keys = await makeKeys(keyFolder)
+  const bytes = foundRoot(keys, { threshold: ROOT_THRESHOLD, now: context.now() })
+  const configuration = configurationText({
+    url: undefined,
+    contact: undefined,
+    chain: 'tuf',
+    trust: 'tuf',
+    origin: true,
+  })
+  await createMirror(root, { trust: 'tuf', pinnedRoot: { version: 1, bytes }, configuration })
+  return keys
+}

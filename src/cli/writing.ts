@@ -1,0 +1,126 @@
+import type { Config } from '../config.ts'
+import { MirrorError } from '../error.ts'
+import { Landing } from '../store/landing.ts'
+import { acquireLock } from '../store/lock.ts'
+import type { Mirror } from '../store/mirror.ts'
+import { recordRun } from '../store/runs.ts'
+import { Writer } from '../store/writer.ts'
+import { type Accepted, Progress, type Run, type SyncSettings } from '../sync/run.ts'
+import { HttpClient } from '../upstream/http.ts'
+import { signedRepository } from '../upstream/signed-repository.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { type Context, VERSION } from './context.ts'
+import { ProgressLine } from './progress.ts'
+import { EXIT, failure } from './report.ts'
+
+export const NOTHING_ACCEPTED: Accepted = {
+  removals: 0,
+  absent: 0,
+  changed: new Set(),
+  clock: false,
+  reason: undefined,
+}
+
+/** What a command that changes a mirror did, for its result and for the run record. */
+export interface Outcome {
+  readonly exit: number
+  readonly facts: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Does `work` as the one writer of the mirror, shows its progress, and keeps a record of how it
+ * ended, whichever way.
+ */
+export async function asWriter(
+  context: Context,
+  options: {
+    readonly command: string
+    readonly mirror: Mirror
+    readonly settings: SyncSettings
+    readonly accepted?: Accepted
+    readonly limitBytes?: number
+  },
+  work: (run: Run) => Promise<Outcome>,
+): Promise<Outcome> {
+  const { command, mirror } = options
+  const started = context.now()
+  const begun = performance.now()
+  await using lock = await acquireLock(mirror, { command, signal: context.signal, now: started })
+  const writer = new Writer(mirror, lock.owner)
+  const progress = new Progress()
+  const run: Run = {
+    writer,
+    landing: new Landing(writer),
+    settings: options.settings,
+    accepted: options.accepted ?? NOTHING_ACCEPTED,
+    limitBytes: options.limitBytes,
+    progress,
+    signal: AbortSignal.any([context.signal, lock.lost]),
+    now: context.now,
+  }
+  const keep = (exit: number, facts: object): void => {
+    const seconds = Math.round((performance.now() - begun) / 10) / 100
+    const at = `${started.toISOString().slice(0, 19)}Z`
+    const { reason } = run.accepted
+    recordRun(mirror.root, { command, at, seconds, exit, ...(reason && { reason }), ...facts })
+  }
+  using _line = new ProgressLine(progress, context.out)
+  try {
+    const outcome = await work(run)
+    keep(outcome.exit, outcome.facts)
+    return outcome
+  } catch (error) {
+    const { exit, line } = failure(error, {})
+    // who lost the lock writes nothing more
+    if (exit !== EXIT.busy) keep(exit, { error: line })
+    throw error
+  }
+}
+
+export function syncSettings(config: Config): SyncSettings {
+  return {
+    url: config.serve.url,
+    connections: config.sync.connections,
+    tries: config.sync.tries,
+    reserveBytes: config.store.reserveBytes,
+    origin: config.upstream.origin,
+    guard: config.guard,
+  }
+}
+
+/** Lends the configured upstream to `work`. */
+export async function withUpstream<Result>(
+  config: Config,
+  mirror: Mirror,
+  work: (upstream: Upstream) => Promise<Result>,
+): Promise<Result> {
+  const { url, chain } = config.upstream
+  if (url === undefined) {
+    throw new MirrorError(
+      'usage',
+      `${mirror.root} has no upstream.url in its configuration: it is filled by bundles only`,
+    )
+  }
+  const upstream = signedRepository(url, httpClient(config), { chain })
+  try {
+    return await work(upstream)
+  } finally {
+    await upstream.close()
+  }
+}
+
+export function httpClient(config: Config): HttpClient {
+  const { contact, redirectHosts } = config.upstream
+  const { connections, tries, connectSeconds, requestSeconds, floorBytesPerSecond } = config.sync
+  return new HttpClient({
+    userAgent: `crateferry/${VERSION} (${contact ?? 'no contact configured'})`,
+    connections,
+    tries,
+    redirectHosts,
+    times: {
+      connectMs: connectSeconds * 1000,
+      requestMs: requestSeconds * 1000,
+      floorBytesPerSecond,
+    },
+  })
+}

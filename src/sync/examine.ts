@@ -1,0 +1,138 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { MirrorError } from '../error.ts'
+import { type Checksum, sha256 } from '../registry/checksum.ts'
+import { type IndexFile, readIndexFile, rollbackOf } from '../registry/index-file.ts'
+import { type IndexPath, nameOfPath, prefixOfPath } from '../registry/sparse-path.ts'
+import type { Version } from '../registry/version.ts'
+import { artifactFile, indexFileByHash } from '../store/layout.ts'
+import type { TreeEntry } from '../tree/entry.ts'
+import type { Wanted } from '../upstream/upstream.ts'
+import { isVerdict } from './faults.ts'
+import { inParallel } from './in-parallel.ts'
+import type { Change } from './plan.ts'
+import type { Run, Source } from './run.ts'
+
+/** One changed crate after its index file came and was compared with the one under its path. */
+export interface Examined {
+  readonly change: Change
+  /** Artifacts that the index file names and that are not here. */
+  readonly wanted: readonly Wanted[]
+  /** Published versions that are no longer in the file: all of them where the crate is gone. */
+  readonly removed: readonly Version[]
+  /** Why the crate must be held whatever its artifacts are. */
+  readonly refusal?: { readonly reason: string; readonly isRollback: boolean }
+  /** Bytes of an index file that is not here yet. */
+  readonly fetched?: Uint8Array
+  readonly warnings: readonly string[]
+  /** Versions on two lines with different checksums: where one cannot be had nothing waits for it. */
+  readonly disputed: ReadonlySet<Version>
+}
+
+/** Examines every change, some at a time; which comes first is chance. */
+export function examineAll(
+  run: Run,
+  source: Source,
+  changes: readonly Change[],
+): AsyncGenerator<Examined> {
+  const { connections } = run.settings
+  return inParallel(
+    changes,
+    2 * connections,
+    (c, signal) => examine(run, source, c, signal),
+    run.signal,
+  )
+}
+
+async function examine(
+  run: Run,
+  source: Source,
+  change: Change,
+  signal: AbortSignal,
+): Promise<Examined> {
+  const { path, want } = change
+  const old = publishedFile(run, change)
+  const none = { change, wanted: [], removed: [], warnings: [], disputed: new Set<Version>() }
+  if (want === undefined) return { ...none, removed: old?.entries.map(e => e.version) ?? [] }
+  const here = readByHash(run, path, want.sha256)
+  try {
+    const bytes = here ?? (await verifiedIndexFile(source, want, run.settings.tries, signal))
+    const file = readIndexFile(bytes, path, { signed: true })
+    return {
+      change,
+      ...(here === undefined && { fetched: bytes }),
+      ...judged(run, change, old, file),
+    }
+  } catch (error) {
+    if (!isVerdict(error, signal)) throw error
+    const reason = `index file: ${error.message}`
+    return { ...none, refusal: { reason, isRollback: false } }
+  }
+}
+
+/** The per-crate rollback rule: a published checksum never changes, whoever signs the new file. */
+function judged(
+  run: Run,
+  { path }: Change,
+  old: IndexFile | undefined,
+  file: IndexFile,
+): Pick<Examined, 'wanted' | 'removed' | 'warnings' | 'disputed' | 'refusal'> {
+  const { changed, removed } =
+    old === undefined ? { changed: [], removed: [] } : rollbackOf(old, file)
+  const { disputed } = file
+  const warnings = file.warnings.map(warning => `index/${path}: ${warning}`)
+  const answer = { wanted: missingArtifacts(run, path, file), removed, warnings, disputed }
+  if (changed.length === 0 || run.accepted.changed.has(nameOfPath(path))) return answer
+  const reason = `rollback: ${changed.join(', ')} would change its checksum; --accept-changed ${nameOfPath(path)} lets it through`
+  return { ...answer, wanted: [], refusal: { reason, isRollback: true } }
+}
+
+function missingArtifacts(run: Run, path: IndexPath, file: IndexFile): Wanted[] {
+  const wanted = new Map<Checksum, Wanted>()
+  for (const { crate, version, checksum } of file.entries) {
+    const artifact = run.writer.at(artifactFile(prefixOfPath(path), checksum))
+    if (!wanted.has(checksum) && !existsSync(artifact)) {
+      wanted.set(checksum, { crate, version, checksum })
+    }
+  }
+  return [...wanted.values()]
+}
+
+/** What stands under the path now. It is ours and was verified when it came; damage stops the run. */
+function publishedFile(run: Run, { path, have }: Change): IndexFile | undefined {
+  if (have === undefined) return undefined
+  const bytes = readByHash(run, path, have)
+  if (bytes === undefined) {
+    throw new MirrorError(
+      'damaged',
+      `${indexFileByHash(path, have)} is missing; run verify --repair`,
+    )
+  }
+  return readIndexFile(bytes, path, { signed: true })
+}
+
+function readByHash(run: Run, path: IndexPath, checksum: Checksum): Uint8Array | undefined {
+  const file = indexFileByHash(path, checksum)
+  if (!existsSync(run.writer.at(file))) return undefined
+  const bytes = readFileSync(run.writer.at(file))
+  if (sha256(bytes) === checksum) return bytes
+  throw new MirrorError('damaged', `${file} does not match its name; run verify --repair`)
+}
+
+/** Wrong bytes are asked for again: a proxy or a torn cache may be in between. */
+export async function verifiedIndexFile(
+  source: Pick<Source, 'name' | 'indexFile'>,
+  want: TreeEntry,
+  tries: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  for (let attempt = 1; ; attempt += 1) {
+    const bytes = await source.indexFile(want, { signal })
+    const found = sha256(bytes)
+    if (bytes.length === want.length && found === want.sha256) return bytes
+    if (attempt < tries) continue
+    throw new MirrorError(
+      'incomplete',
+      `${source.name} serves ${bytes.length} bytes with sha256 ${found} where the tree says ${want.length} and ${want.sha256}, asked ${tries} times`,
+    )
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Maps `items` with at most `limit` of `work` under way, and yields results as they come, in no
+ * order. Nothing is pulled ahead of need: at most `limit` results wait. The first failure, or the
+ * signal, stops the rest; whoever leaves the loop early stops it too. For walks that are not
+ * downloads.
+ */
+export async function* inParallel<Item, Result>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  limit: number,
+  work: (item: Item, signal: AbortSignal) => Promise<Result>,
+  signal: AbortSignal,
+): AsyncGenerator<Result> {
+  const ended = new AbortController()
+  const stop = AbortSignal.any([signal, ended.signal])
+  const underWay = new Set<Promise<void>>()
+  const settled: ({ readonly result: Result } | { readonly error: unknown })[] = []
+  const start = (item: Item): void => {
+    const one: Promise<void> = work(item, stop).then(
+      result => {
+        settled.push({ result })
+        underWay.delete(one)
+      },
+      error => {
+        settled.push({ error })
+        underWay.delete(one)
+      },
+    )
+    underWay.add(one)
+  }
+  try {
+    for await (const item of items) {
+      stop.throwIfAborted()
+      start(item)
+      while (underWay.size + settled.length >= limit) {
+        if (settled.length === 0) await Promise.race(underWay)
+        yield* drained(settled)
+      }
+    }
+    while (underWay.size > 0 || settled.length > 0) {
+      if (settled.length === 0) await Promise.race(underWay)
+      yield* drained(settled)
+    }
+    stop.throwIfAborted()
+  } finally {
+    ended.abort()
+    await Promise.all(underWay)
+  }
+}
+
+function* drained<Result>(
+  settled: ({ readonly result: Result } | { readonly error: unknown })[],
+): Generator<Result> {
+  for (let one = settled.shift(); one !== undefined; one = settled.shift()) {
+    if ('error' in one) throw one.error
+    yield one.result
+  }
+}
