@@ -3,6 +3,7 @@ import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
 import { initCommand } from './init.ts'
 import { EXIT, EXIT_WORDS, failure } from './report.ts'
+import { serveCommand } from './serve.ts'
 import { stopOnSignals } from './signals.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
@@ -93,6 +94,14 @@ function addCommands(program: Command, context: () => Context): void {
     example: 'crateferry status --mirror mirror --json',
     exits: [0, 4, 10, 21, 64],
   }).action(run(statusCommand))
+
+  documented(program.command('serve'), {
+    does: 'serve the mirror to cargo and to other mirrors, until it is stopped',
+    example: 'crateferry serve --mirror mirror --listen 127.0.0.1:8377',
+    exits: [0, 10, 21, 64],
+  })
+    .option('--listen <address:port>', 'where to listen; else serve.listen of its configuration')
+    .action(options => run(c => serveCommand(c, options))())
 
   documented(program.command('cargo-config'), {
     does: "print the config.toml that makes a client's cargo use the mirror",

@@ -16,11 +16,13 @@ import {
 } from './snapshot.ts'
 import { localTiles } from './tiles.ts'
 
-/** An index file that a reader may be given: `file` is absolute and named by `checksum`. */
+/**
+ * An index file that a reader may be given: any of `files` (absolute) whose bytes have `checksum`.
+ * The first is named by it; a disk without hard links may have only the second, under the path.
+ */
 export interface NamedIndexFile {
   readonly checksum: Checksum
-  readonly length: number | undefined
-  readonly file: string
+  readonly files: readonly string[]
 }
 
 /**
@@ -54,16 +56,18 @@ export class MirrorReader {
     const entry = await lookUp(rootRef(snapshot.tree), path, localTiles(this.root))
     const checksum = underPath(snapshot, path, entry?.sha256)
     if (checksum === undefined) return undefined
-    const length = checksum === entry?.sha256 ? entry.length : undefined
-    return { checksum, length, file: this.indexFileByHash(path, checksum) }
+    return { checksum, files: [this.indexFileByHash(path, checksum), this.#byPath(path)] }
   }
 
   /** A first sync shows each crate as soon as it is whole: its by-path file is what is known. */
   #beforeFirstSnapshot(path: IndexPath): NamedIndexFile | undefined {
-    const file = join(this.root, indexFile(path))
+    const file = this.#byPath(path)
     if (!existsSync(file)) return undefined
-    const bytes = readFileSync(file)
-    return { checksum: sha256(bytes), length: bytes.length, file }
+    return { checksum: sha256(readFileSync(file)), files: [file] }
+  }
+
+  #byPath(path: IndexPath): string {
+    return join(this.root, indexFile(path))
   }
 
   indexFileByHash(path: IndexPath, checksum: Checksum): string {

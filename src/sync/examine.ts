@@ -118,6 +118,9 @@ function readByHash(run: Run, path: IndexPath, checksum: Checksum): Uint8Array |
   throw new MirrorError('damaged', `${file} does not match its name; run verify --repair`)
 }
 
+/** What a tree may state and we take: more is no index file that cargo or crates.io would know. */
+const LENGTH_MAX = 64 * 1024 * 1024
+
 /** Wrong bytes are asked for again: a proxy or a torn cache may be in between. */
 export async function verifiedIndexFile(
   source: Pick<Source, 'name' | 'indexFile'>,
@@ -125,6 +128,10 @@ export async function verifiedIndexFile(
   tries: number,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
+  if (want.length < 1 || want.length > LENGTH_MAX) {
+    const most = `1 to ${LENGTH_MAX} are taken`
+    throw new MirrorError('refused', `index/${want.path} has ${want.length} bytes, ${most}`)
+  }
   for (let attempt = 1; ; attempt += 1) {
     const bytes = await source.indexFile(want, { signal })
     const found = sha256(bytes)
