@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
+import { demoCommand } from './demo.ts'
 import { initCommand } from './init.ts'
 import { EXIT, EXIT_WORDS, failure } from './report.ts'
 import { serveCommand } from './serve.ts'
@@ -8,6 +9,7 @@ import { stopOnSignals } from './signals.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
 import { upstreamCommand } from './upstream.ts'
+import { verifyCommand } from './verify.ts'
 
 /** What an operator types. Sets the exit code; nothing else in the program ends the process. */
 export async function main(): Promise<void> {
@@ -65,6 +67,12 @@ function addCommands(program: Command, context: () => Context): void {
     process.exitCode = await work(context())
   }
 
+  documented(program.command('demo'), {
+    does: 'show it all on this machine: sign, mirror, verify, serve, build',
+    example: 'crateferry demo',
+    exits: [0, 3, 4, 20, 21],
+  }).action(run(demoCommand))
+
   documented(program.command('init <dir>'), {
     does: 'make a mirror directory with a pinned root',
     example: 'crateferry init mirror --upstream https://mirror.example/ --root 1.root.json',
@@ -94,6 +102,15 @@ function addCommands(program: Command, context: () => Context): void {
     example: 'crateferry status --mirror mirror --json',
     exits: [0, 4, 10, 21, 64],
   }).action(run(statusCommand))
+
+  documented(program.command('verify [crates...]'), {
+    does: 'read the mirror back and name every fault; of crates (CRATE or CRATE@VERSION) only theirs',
+    example: 'crateferry verify --mirror mirror --repair',
+    exits: [0, 3, 4, 10, 20, 21, 30, 64],
+  })
+    .option('--index', 'the chain, the tree and the index files, no artifacts')
+    .option('--repair', 'fetch what is wrong again, move what does not belong to evidence/')
+    .action((crates, options) => run(c => verifyCommand(c, crates, options))())
 
   documented(program.command('serve'), {
     does: 'serve the mirror to cargo and to other mirrors, until it is stopped',

@@ -62,7 +62,12 @@ export async function asWriter(
     const seconds = Math.round((performance.now() - begun) / 10) / 100
     const at = `${started.toISOString().slice(0, 19)}Z`
     const { reason } = run.accepted
-    recordRun(mirror.root, { command, at, seconds, exit, ...(reason && { reason }), ...facts })
+    try {
+      recordRun(mirror.root, { command, at, seconds, exit, ...(reason && { reason }), ...facts })
+    } catch (error) {
+      // what the run did is on the disk; a full disk must not turn that into a failure
+      context.out.say(`warning: this run is not recorded (${(error as Error).message})`)
+    }
   }
   using _line = new ProgressLine(progress, context.out)
   try {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lock } from 'proper-lockfile'
 import { MirrorError } from '../error.ts'
-import { LockLost, makeFolder, moveFolder, removeFolder, replaceFile } from './durable.ts'
+import { LockLost, makeFolder, moveFolder, removeFolder, replaceFile, wrapped } from './durable.ts'
 import { LOCK, OWNERS, ownerFolder, STATE } from './layout.ts'
 import type { Mirror } from './mirror.ts'
 import { isObject, recordBytes } from './record.ts'
@@ -98,7 +98,9 @@ async function take(
         onCompromised: error => lost.abort(new LockLost(join(root, LOCK), error)),
       })
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ELOCKED') throw error
+      if ((error as NodeJS.ErrnoException).code !== 'ELOCKED') {
+        throw wrapped(error, join(root, LOCK))
+      }
       await breakIfDead(root, options)
     }
   }

@@ -193,7 +193,11 @@ async function conclude(writer: Writer, next: Snapshot): Promise<void> {
 }
 
 /** An empty record is no file. */
-async function replaceOrDiscard(writer: Writer, file: string, record: object): Promise<void> {
+export async function replaceOrDiscard(
+  writer: Writer,
+  file: string,
+  record: object,
+): Promise<void> {
   if (Object.keys(record).length === 0) await discardFile(writer.at(file))
   else await writer.replace(file, recordBytes(record))
 }

@@ -1,0 +1,201 @@
+import { existsSync, lstatSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { MirrorError } from '../error.ts'
+import type { IndexPath } from '../registry/sparse-path.ts'
+import { flush, moveFile } from '../store/durable.ts'
+import {
+  ABSENT,
+  EVIDENCE,
+  HELD,
+  indexFile,
+  indexFileByHash,
+  PUBLISHED,
+  snapshotFile,
+  tileFile,
+} from '../store/layout.ts'
+import { publish, replaceOrDiscard } from '../store/publish.ts'
+import { recordBytes } from '../store/record.ts'
+import { type Held, readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
+import { localTiles } from '../store/tiles.ts'
+import { lookUp } from '../tree/prove.ts'
+import { parseTile } from '../tree/tile.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { obtainArtifact } from './artifact.ts'
+import { verifiedIndexFile } from './examine.ts'
+import { isVerdict } from './faults.ts'
+import { type ByHash, recover } from './recover.ts'
+import { type Run, stamp } from './run.ts'
+import { verify } from './verify.ts'
+import { type Fault, type Finding, isFault } from './verify-finding.ts'
+import { shownSnapshot } from './verify-records.ts'
+
+export interface RepairReport {
+  readonly mended: number
+  /** What is still wrong, by a second verification. */
+  readonly left: readonly Fault[]
+}
+
+/**
+ * Mends what `verify` found: wrong files go to `evidence/`, right ones are fetched by their hash and
+ * land as in a sync, names and records are made again. What cannot be had is held as damaged, and
+ * every sync tries it. A crash leaves fewer faults; the same command goes on.
+ */
+export async function repair(
+  run: Run,
+  upstream: Upstream | undefined,
+  findings: readonly Finding[],
+): Promise<RepairReport> {
+  const faults = findings.filter(isFault)
+  const snapshot = shownSnapshot(run.writer.mirror.root)
+  for (const fault of faults) if (fault.named?.kind === 'record') await mendRecord(run, snapshot)
+  for (const fault of faults) putAside(run, fault)
+  await recover(run, upstream ?? NOBODY)
+
+  const damaged = new Map<IndexPath, string>()
+  // whatever the order they were found in: tiles and index files before what they name
+  for (const kind of ORDER) {
+    for (const fault of faults.filter(({ named }) => named?.kind === kind)) {
+      const reason = await mend(run, upstream, fault)
+      const path = fault.named !== undefined && 'path' in fault.named ? fault.named.path : undefined
+      if (reason !== undefined && path !== undefined) damaged.set(path, reason)
+    }
+    await run.landing.settle()
+  }
+  await flushNames(run, faults)
+  await holdDamaged(run, damaged)
+
+  const { url } = run.settings
+  const look = { target: { kind: 'all' }, url, progress: run.progress, now: run.now() } as const
+  const after = await Array.fromAsync(
+    verify(run.writer.mirror.root, { ...look, signal: run.signal }),
+  )
+  const left = after.filter(isFault)
+  return {
+    mended: Math.max(0, faults.length - left.length - damaged.size),
+    left: [...left, ...unmended(faults, damaged)],
+  }
+}
+
+const ORDER = ['metadata', 'tile', 'index file', 'by path', 'artifact'] as const
+
+/** Held as damaged is no fault of the next verification, but it is not mended either. */
+function unmended(faults: readonly Fault[], damaged: ReadonlyMap<IndexPath, string>): Fault[] {
+  return faults.filter(
+    ({ named }) => named !== undefined && 'path' in named && damaged.has(named.path),
+  )
+}
+
+/** Evidence is kept under a name that says what it was; a folder or a link goes there whole. */
+function putAside(run: Run, { file, kind, named }: Fault): void {
+  const isMade =
+    named?.kind === 'record' || named?.kind === 'config.json' || named?.kind === 'metadata'
+  if (kind === 'missing' || isMade) return
+  const from = run.writer.at(file)
+  const at = stamp(run.now()).replaceAll(/[:-]/g, '')
+  if (lstatSync(from, { throwIfNoEntry: false }) === undefined) return
+  moveFile(from, run.writer.at(`${EVIDENCE}/${at}-${file.replaceAll('/', '.')}`))
+}
+
+/** Undefined: mended. Else why not, for the record of the crate that waits for it. */
+async function mend(
+  run: Run,
+  upstream: Upstream | undefined,
+  fault: Fault,
+): Promise<string | undefined> {
+  try {
+    return await mended(run, upstream, fault)
+  } catch (error) {
+    const isOurs = error instanceof MirrorError && error.code !== 'incomplete'
+    if (!isVerdict(error, run.signal) && isOurs) throw error
+    return `damaged: ${(error as Error).message}`
+  }
+}
+
+async function mended(
+  run: Run,
+  upstream: Upstream | undefined,
+  { file, named }: Fault,
+): Promise<string | undefined> {
+  const { writer, landing, settings, signal } = run
+  switch (named?.kind) {
+    case 'metadata':
+      if (named.right !== undefined) await writer.replace(file, named.right)
+      return undefined
+    case 'tile': {
+      if (upstream === undefined) return undefined
+      const { ref } = named
+      const bytes = await upstream.tile(ref.position, ref.hash, { signal })
+      parseTile(bytes, ref)
+      await landing.addBytes([tileFile(ref.position, ref.hash)], bytes)
+      return undefined
+    }
+    case 'index file': {
+      const { path, checksum, length } = named
+      if (upstream === undefined || length === undefined) return `damaged: ${file}`
+      const entry = { path, length, sha256: checksum }
+      const bytes = await verifiedIndexFile(upstream, entry, settings.tries, signal)
+      await landing.addBytes([indexFileByHash(path, checksum)], bytes)
+      return undefined
+    }
+    case 'by path': {
+      const byHash = indexFileByHash(named.path, named.checksum)
+      if (!existsSync(writer.at(byHash))) return `damaged: ${file}`
+      await writer.link(byHash, indexFile(named.path))
+      return undefined
+    }
+    case 'artifact': {
+      if (upstream === undefined) return `damaged: ${file}`
+      const outcome = await obtainArtifact(run, upstream, named.wanted, signal)
+      if (outcome.kind !== 'whole') return `damaged: ${outcome.reason}`
+      await landing.add({ finals: [file], bytes: outcome.bytes })
+      return undefined
+    }
+    default:
+      return undefined
+  }
+}
+
+/** All records are written from the snapshot that is shown. */
+async function mendRecord(run: Run, snapshot: Snapshot | undefined): Promise<void> {
+  if (snapshot === undefined) return
+  const { writer } = run
+  await replaceOrDiscard(writer, HELD, snapshot.held)
+  await replaceOrDiscard(writer, ABSENT, snapshot.absent)
+  await writer.replace(snapshotFile(snapshot.n), recordBytes(snapshot))
+  await writer.replace(PUBLISHED, recordBytes(snapshot))
+}
+
+async function flushNames({ writer }: Run, faults: readonly Fault[]): Promise<void> {
+  const folders = new Set(faults.map(({ file }) => dirname(writer.at(file))))
+  const there = [...folders].filter(folder => existsSync(folder))
+  await flush(writer.mirror.root, { files: [], folders: there })
+}
+
+/** What stands under the path stays named; the record says why a build may not get it. */
+async function holdDamaged(run: Run, damaged: ReadonlyMap<IndexPath, string>): Promise<void> {
+  const { root } = run.writer.mirror
+  const published = readPublished(root)
+  if (damaged.size === 0 || published === undefined) return
+  const held: Record<IndexPath, Held> = { ...published.held }
+  for (const [path, reason] of damaged) {
+    const before = published.held[path]
+    const entry = await lookUp(rootRef(published.tree), path, localTiles(root))
+    const have = before?.have ?? entry?.sha256
+    if (have === undefined) continue
+    held[path] = {
+      have,
+      want: before?.want ?? have,
+      reason,
+      since: before?.since ?? stamp(run.now()),
+      tries: (before?.tries ?? 0) + 1,
+    }
+  }
+  await publish(run.writer, { ...published, n: published.n + 1, held, at: stamp(run.now()) })
+}
+
+/** Without an upstream what is not here cannot be had. */
+const NOBODY: ByHash = {
+  name: 'no upstream',
+  tile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
+  indexFile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
+}

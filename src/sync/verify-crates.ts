@@ -1,0 +1,271 @@
+import type { Dirent } from 'node:fs'
+import { type Checksum, isChecksum, sha256 } from '../registry/checksum.ts'
+import { type IndexFile, readIndexFile } from '../registry/index-file.ts'
+import {
+  type IndexPath,
+  nameOfPath,
+  type Prefix,
+  parseIndexPath,
+  prefixOfPath,
+} from '../registry/sparse-path.ts'
+import type { Version } from '../registry/version.ts'
+import {
+  artifactFile,
+  CONFIG_JSON,
+  CRATES,
+  INDEX,
+  indexFile,
+  indexFileByHash,
+  TUF,
+} from '../store/layout.ts'
+import { isBelieved, type Snapshot, underPath } from '../store/snapshot.ts'
+import { entriesIn, type Files, oddity } from './verify-files.ts'
+import { type Fault, type Finding, fault, warning } from './verify-finding.ts'
+
+/** What the tree says of one path. */
+export interface NamedPath {
+  readonly length: number
+  readonly sha256: Checksum
+}
+
+const INDEX_FILE_BYTES_MAX = 64 * 1024 * 1024
+
+/** Index files and artifacts against the tree and each other, one folder of the index at a time. */
+export class CrateFiles {
+  readonly #root: string
+  readonly #shown: Snapshot
+  readonly #named: ReadonlyMap<IndexPath, NamedPath>
+  readonly #files: Files
+  #unreferenced = 0
+
+  constructor(
+    root: string,
+    shown: Snapshot,
+    named: ReadonlyMap<IndexPath, NamedPath>,
+    files: Files,
+  ) {
+    this.#root = root
+    this.#shown = shown
+    this.#named = named
+    this.#files = files
+  }
+
+  /** One crate, or one version of it. */
+  async *one(path: IndexPath, version: Version | undefined): AsyncGenerator<Finding> {
+    if (this.#expected(path) === undefined) {
+      yield fault('missing', indexFile(path), 'the published snapshot has no such crate')
+      return
+    }
+    yield* this.#indexFiles(path)
+    const file = this.#read(path)
+    const entries = file?.entries.filter(e => version === undefined || e.version === version) ?? []
+    if (file !== undefined && entries.length === 0) {
+      const what = `the index has no version ${version}`
+      yield fault('missing', indexFile(path), what, { crate: nameOfPath(path) })
+    }
+    for (const { checksum } of entries) yield* this.#artifact(path, checksum, file)
+  }
+
+  /** Everything under `public/index`, and `public/crates` if wanted. */
+  async *all({ withArtifacts }: { readonly withArtifacts: boolean }): AsyncGenerator<Finding> {
+    const paths = Map.groupBy(this.#paths(), prefixOfPath)
+    for (const path of this.#paths()) yield* this.#indexFiles(path)
+    yield* this.#strangersInIndex()
+    if (!withArtifacts) return
+    const prefixes = new Set<Prefix>([...paths.keys(), ...this.#prefixesIn(CRATES)])
+    for (const prefix of [...prefixes].sort()) {
+      yield* this.#artifactsOf(prefix, paths.get(prefix) ?? [])
+    }
+    yield* this.#strangersInCrates()
+    yield* this.#tiles()
+    if (this.#unreferenced > 0) yield warning(`${this.#unreferenced} files are unreferenced`)
+  }
+
+  #paths(): IndexPath[] {
+    const held = Object.keys(this.#shown.held) as IndexPath[]
+    return [...new Set([...this.#named.keys(), ...held])].sort()
+  }
+
+  #expected(path: IndexPath): Checksum | undefined {
+    return underPath(this.#shown, path, this.#named.get(path)?.sha256)
+  }
+
+  async *#indexFiles(path: IndexPath): AsyncGenerator<Fault> {
+    const checksum = this.#expected(path)
+    if (checksum === undefined) return
+    const length =
+      this.#named.get(path)?.sha256 === checksum ? this.#named.get(path)?.length : undefined
+    const crate = nameOfPath(path)
+    const byHash = { kind: 'index file', path, checksum, length } as const
+    yield* this.#judged(indexFileByHash(path, checksum), checksum, { crate, named: byHash })
+    const byPath = { kind: 'by path', path, checksum } as const
+    yield* this.#judged(indexFile(path), checksum, { crate, named: byPath })
+  }
+
+  async *#judged(
+    file: string,
+    checksum: Checksum,
+    facts: Pick<Fault, 'crate' | 'version' | 'named'>,
+  ): AsyncGenerator<Fault> {
+    const look = await this.#files.look(file)
+    if (look.kind === 'none') yield fault('missing', file, 'missing', facts)
+    else if (look.kind === 'odd')
+      yield fault('damaged', file, `${look.found}, expected a file`, facts)
+    else if (look.checksum !== checksum) {
+      const found = `expected sha256 ${checksum}, found ${look.checksum} (${look.length} bytes)`
+      yield fault('damaged', file, found, facts)
+    }
+  }
+
+  /** By whichever name has the right bytes; undefined where neither has. */
+  #read(path: IndexPath): IndexFile | undefined {
+    const checksum = this.#expected(path)
+    if (checksum === undefined) return undefined
+    for (const file of [indexFileByHash(path, checksum), indexFile(path)]) {
+      const bytes = this.#files.read(file, INDEX_FILE_BYTES_MAX)
+      if (bytes !== undefined && sha256(bytes) === checksum) {
+        return readIndexFile(bytes, path, { signed: true })
+      }
+    }
+    return undefined
+  }
+
+  async *#artifactsOf(prefix: Prefix, paths: readonly IndexPath[]): AsyncGenerator<Fault> {
+    const named = new Set<Checksum>()
+    for (const path of paths) {
+      const file = this.#read(path)
+      for (const { checksum } of file?.entries ?? []) {
+        if (named.has(checksum)) continue
+        named.add(checksum)
+        yield* this.#artifact(path, checksum, file)
+      }
+    }
+    for (const entry of entriesIn(this.#root, `${CRATES}/${prefix}`)) {
+      const file = `${CRATES}/${prefix}/${entry.name}`
+      if (entry.isDirectory() && this.#isFolder(file, CRATES)) continue
+      const checksum = entry.name.slice(0, 64)
+      if (!isChecksum(checksum) || entry.name !== `${checksum}.crate` || !entry.isFile()) {
+        if (!isChecksum(checksum) || !named.has(checksum)) yield strange(file, entry)
+        continue
+      }
+      if (!named.has(checksum)) yield* this.#nobodys(file, checksum)
+    }
+  }
+
+  /** A well-formed name that nothing uses is no fault, but it must be true all the same (P1). */
+  async *#nobodys(file: string, checksum: Checksum): AsyncGenerator<Fault> {
+    this.#unreferenced += 1
+    for await (const found of this.#judged(file, checksum, {}))
+      yield { ...found, kind: 'unexpected' }
+  }
+
+  async *#artifact(
+    path: IndexPath,
+    checksum: Checksum,
+    file: IndexFile | undefined,
+  ): AsyncGenerator<Fault> {
+    const entry = file?.entries.find(one => one.checksum === checksum)
+    if (entry === undefined) return
+    const { crate, version } = entry
+    const named = { kind: 'artifact', path, wanted: { crate, version, checksum } } as const
+    const name = artifactFile(prefixOfPath(path), checksum)
+    for await (const found of this.#judged(name, checksum, { crate, version, named })) {
+      if (found.kind === 'missing' && this.#mayMiss(path, checksum, file, version)) continue
+      yield { ...found, what: `${crate}@${version}: ${found.what}` }
+    }
+  }
+
+  /** What the snapshot records as not here: absent at its origin, damaged and held, or disputed. */
+  #mayMiss(
+    path: IndexPath,
+    checksum: Checksum,
+    file: IndexFile | undefined,
+    version: Version,
+  ): boolean {
+    const held = this.#shown.held[path]
+    const absent = this.#shown.absent[checksum]
+    return (
+      (held !== undefined && held.have === held.want) ||
+      (absent !== undefined && isBelieved(absent)) ||
+      file?.disputed.has(version) === true
+    )
+  }
+
+  async *#strangersInIndex(): AsyncGenerator<Fault> {
+    for (const { file, entry } of this.#walk(INDEX)) {
+      if (file === CONFIG_JSON) continue
+      const below = file.slice(INDEX.length + 1)
+      const path = parseIndexPath(below)
+      if (path !== undefined && entry.isFile()) {
+        if (this.#expected(path) === undefined) {
+          yield fault('unexpected', file, 'the published snapshot does not name it')
+        }
+        continue
+      }
+      if (path !== undefined) continue
+      const checksum = entry.name.slice(0, 64)
+      const folder = below.slice(0, -entry.name.length)
+      const owner = parseIndexPath(`${folder}${entry.name.slice(65)}`)
+      const isByHash = isChecksum(checksum) && entry.name[64] === '.' && owner !== undefined
+      if (!isByHash || !entry.isFile()) yield strange(file, entry)
+      else if (this.#expected(owner) !== checksum) yield* this.#nobodys(file, checksum)
+    }
+  }
+
+  async *#strangersInCrates(): AsyncGenerator<Fault> {
+    const prefixes = new Set<string>(this.#prefixesIn(CRATES))
+    for (const { file, entry } of this.#walk(CRATES)) {
+      const folder = file.slice(CRATES.length + 1, -entry.name.length - 1)
+      if (!prefixes.has(folder)) yield strange(file, entry)
+    }
+  }
+
+  /** Tiles and root tiles that no walk reached; metadata is judged with its chain. */
+  async *#tiles(): AsyncGenerator<Fault> {
+    for (const { file, entry } of this.#walk(TUF)) {
+      const below = file.slice(TUF.length + 1)
+      if (/^(?:timestamp|[1-9]\d*\.(?:root|snapshot|targets))\.json$/.test(below)) continue
+      const checksum = entry.name.slice(0, 64)
+      const isTile = TILE.test(below) && isChecksum(checksum) && entry.isFile()
+      if (!isTile) yield strange(file, entry)
+      else {
+        for await (const found of this.#judged(file, checksum, {})) {
+          // one of the published tree was told by the walk
+          yield { ...found, kind: 'unexpected' }
+        }
+      }
+    }
+  }
+
+  #prefixesIn(top: string): Prefix[] {
+    const folders = entriesIn(this.#root, top).filter(entry => entry.isDirectory())
+    return folders.flatMap(({ name }) => {
+      if (/^[12]$/.test(name)) return [name as Prefix]
+      const below = entriesIn(this.#root, `${top}/${name}`).filter(entry => entry.isDirectory())
+      const form = name === '3' ? /^[a-z]$/ : /^[a-z0-9_-]{2}$/
+      return below.flatMap(one => (form.test(one.name) ? [`${name}/${one.name}` as Prefix] : []))
+    })
+  }
+
+  #isFolder(file: string, top: string): boolean {
+    const below = file.slice(top.length + 1)
+    return /^(?:[12]|3|3\/[a-z]|[a-z][a-z0-9_-]|[a-z][a-z0-9_-]\/[a-z0-9_-]{2})$/.test(below)
+  }
+
+  /** Everything below a folder but folders of the layout; a depth beyond it is strange as a whole. */
+  *#walk(top: string, depth = 0): Generator<{ readonly file: string; readonly entry: Dirent }> {
+    for (const entry of entriesIn(this.#root, top)) {
+      const file = `${top}/${entry.name}`
+      if (entry.isDirectory() && depth < DEPTH_MAX) yield* this.#walk(file, depth + 1)
+      else yield { file, entry }
+    }
+  }
+}
+
+const DEPTH_MAX = 4
+const TILE =
+  /^(?:[0-9a-f]{64}\.index-tree|tree\/[0-9a-f]{64}\.[0-9a-f]{1,2}|tree\/([0-9a-f]{2})\/[0-9a-f]{64}\.\1[0-9a-f]{1,62})$/
+
+function strange(file: string, entry: Dirent): Fault {
+  return fault('unexpected', file, `${oddity(entry)} whose name is none of this layout`)
+}
