@@ -84,8 +84,8 @@ function tell({ out }: Context, finding: Finding): void {
     out.say(`warning: ${finding.what}`)
     return
   }
-  const { kind, file, what } = finding
-  if (!out.isJson) out.item(finding, `${kind}: ${file}: ${what}`)
+  const { kind, what } = finding
+  if (!out.isJson) out.item(finding, `${kind}: ${what}`)
 }
 
 function concluded(

@@ -45,13 +45,37 @@ export async function repair(
   upstream: Upstream | undefined,
   findings: readonly Finding[],
 ): Promise<RepairReport> {
-  const faults = findings.filter(isFault)
+  const damaged = new Map<IndexPath, string>()
+  const first = findings.filter(isFault)
+  let faults = first
+  // lost tiles hide what lies below them: what they hid is mended in the next round
+  for (let round = 0; round < ROUNDS_MAX && faults.length > 0; round += 1) {
+    await mendAll(run, upstream, faults, damaged)
+    faults = await faultsNow(run)
+  }
+  const left = [...faults, ...unmended(first, damaged)]
+  return { mended: Math.max(0, first.length - left.length), left }
+}
+
+const ROUNDS_MAX = 3
+
+async function faultsNow(run: Run): Promise<Fault[]> {
+  const { writer, progress, settings, signal } = run
+  const look = { target: { kind: 'all' }, url: settings.url, progress, now: run.now() } as const
+  const findings = await Array.fromAsync(verify(writer.mirror.root, { ...look, signal }))
+  return findings.filter(isFault)
+}
+
+async function mendAll(
+  run: Run,
+  upstream: Upstream | undefined,
+  faults: readonly Fault[],
+  damaged: Map<IndexPath, string>,
+): Promise<void> {
   const snapshot = shownSnapshot(run.writer.mirror.root)
-  for (const fault of faults) if (fault.named?.kind === 'record') await mendRecord(run, snapshot)
+  if (faults.some(({ named }) => named?.kind === 'record')) await mendRecords(run, snapshot)
   for (const fault of faults) putAside(run, fault)
   await recover(run, upstream ?? NOBODY)
-
-  const damaged = new Map<IndexPath, string>()
   // whatever the order they were found in: tiles and index files before what they name
   for (const kind of ORDER) {
     for (const fault of faults.filter(({ named }) => named?.kind === kind)) {
@@ -63,17 +87,6 @@ export async function repair(
   }
   await flushNames(run, faults)
   await holdDamaged(run, damaged)
-
-  const { url } = run.settings
-  const look = { target: { kind: 'all' }, url, progress: run.progress, now: run.now() } as const
-  const after = await Array.fromAsync(
-    verify(run.writer.mirror.root, { ...look, signal: run.signal }),
-  )
-  const left = after.filter(isFault)
-  return {
-    mended: Math.max(0, faults.length - left.length - damaged.size),
-    left: [...left, ...unmended(faults, damaged)],
-  }
 }
 
 const ORDER = ['metadata', 'tile', 'index file', 'by path', 'artifact'] as const
@@ -156,7 +169,7 @@ async function mended(
 }
 
 /** All records are written from the snapshot that is shown. */
-async function mendRecord(run: Run, snapshot: Snapshot | undefined): Promise<void> {
+async function mendRecords(run: Run, snapshot: Snapshot | undefined): Promise<void> {
   if (snapshot === undefined) return
   const { writer } = run
   await replaceOrDiscard(writer, HELD, snapshot.held)

@@ -7,7 +7,7 @@ import { type IndexPath, indexPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
 import { CONFIG_JSON, NEXT, SITE, tileFile } from '../store/layout.ts'
 import { openMirror } from '../store/mirror.ts'
-import { readNext, readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
+import { readNext, rootRef, type Snapshot } from '../store/snapshot.ts'
 import { readTile } from '../store/tiles.ts'
 import type { TileRef } from '../tree/entry.ts'
 import { parseTile, type Tile, TileRefused } from '../tree/tile.ts'
@@ -76,6 +76,11 @@ async function* findings(
   const lost: Fault[] = []
   const named = await namedPaths(root, shown, lost)
   yield* lost
+  if (lost.length > 0) {
+    // an entry that is not known must not make its files look like strangers
+    yield warning('what the lost tiles name is not verified until they are mended')
+    return
+  }
   const crates = new CrateFiles(root, shown, named, new Files(root, progress, signal))
   if (target.kind === 'crates') {
     for (const { name, version } of target.crates) yield* crates.one(indexPath(name), version)
@@ -95,14 +100,9 @@ function nextOf(root: string): Snapshot[] {
   }
 }
 
-/** A damaged `published` is a fault of its own, told before. */
+/** By a record that others agree with: a damaged `published` is a fault of its own. */
 function isReplaced(root: string, shown: Snapshot | undefined): boolean {
-  try {
-    const published = readPublished(root)
-    return published !== undefined && shown !== undefined && published.n > shown.n
-  } catch {
-    return false
-  }
+  return (shownSnapshot(root)?.n ?? 0) > (shown?.n ?? 0)
 }
 
 const CONFIG_BYTES_MAX = 65_536
