@@ -13,7 +13,7 @@ import { type Context, VERSION } from './context.ts'
 import { ProgressLine } from './progress.ts'
 import { EXIT, failure } from './report.ts'
 
-export const NOTHING_ACCEPTED: Accepted = {
+const NOTHING_ACCEPTED: Accepted = {
   removals: 0,
   absent: 0,
   changed: new Set(),

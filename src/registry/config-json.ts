@@ -5,7 +5,10 @@ import { indexPath, prefixOfPath } from './sparse-path.ts'
 import { JsonRefused, type JsonShape, scanJson } from './strict-json.ts'
 import type { Version } from './version.ts'
 
-/** A registry's config.json as far as a mirror reads it. */
+/**
+ * A registry's config.json as far as a mirror reads it.
+ * @public
+ */
 export interface ConfigJson {
   /** Where artifacts are, with cargo's markers; see `downloadUrl`. */
   readonly dl: string
@@ -56,7 +59,10 @@ export function redacted(url: string): string {
 
 const MARKERS = /\{(?:crate|version|prefix|lowerprefix|sha256-checksum)\}/g
 
-/** The URL that cargo makes of `dl` for an artifact; with no marker it appends a path of its own. */
+/**
+ * The URL that cargo makes of `dl` for an artifact; with no marker it appends a path of its own.
+ * @public
+ */
 export function downloadUrl(
   dl: string,
   artifact: {
@@ -90,6 +96,7 @@ const DEPTH_MAX = 32
  * Reads the config.json of an upstream, which nobody signs: `hosts` says which ones its `dl` may
  * name (as in `URL.host`, the port with it), because everything would be fetched from there.
  * @throws {MirrorError} refused
+ * @public
  */
 export function parseConfigJson(
   bytes: Uint8Array,

@@ -5,7 +5,7 @@ import { type IndexPath, nameOfPath } from './sparse-path.ts'
 import type { Version } from './version.ts'
 
 /** A version that the mirror wants, and the number of the line that names it. */
-export interface IndexEntry extends IndexLine {
+interface IndexEntry extends IndexLine {
   readonly line: number
 }
 

@@ -9,7 +9,7 @@ export interface JsonLimits {
 }
 
 /** Where a value's bytes stand: from `start` up to, and without, `end`. */
-export interface Span {
+interface Span {
   readonly start: number
   readonly end: number
 }

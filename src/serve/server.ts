@@ -18,7 +18,7 @@ export interface ServeOptions {
 }
 
 /** How long a client may take, and how many there may be. */
-export interface ServeLimits {
+interface ServeLimits {
   readonly headersMs: number
   readonly requestMs: number
   readonly keepAliveMs: number

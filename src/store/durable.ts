@@ -44,6 +44,7 @@ const SYNCS_AT_ONCE = 16
 /**
  * Makes an immutable file, named by its content. One of the same length is left alone: its name
  * says what it holds, and whoever doubts that hashes it. The caller syncs the folder.
+ * @public
  */
 export async function createFile(
   final: string,
@@ -197,7 +198,7 @@ export async function removeFolder(path: string): Promise<void> {
   }
 }
 
-export async function syncFolder(path: string): Promise<void> {
+async function syncFolder(path: string): Promise<void> {
   try {
     await syncPath(path)
   } catch (error) {

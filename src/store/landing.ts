@@ -21,7 +21,10 @@ export interface LandingItem {
   readonly landed?: () => void | Promise<void>
 }
 
-/** Withdrawn by policy: what lies in `state/quarantine` gets no name again. */
+/**
+ * Withdrawn by policy: what lies in `state/quarantine` gets no name again.
+ * @public
+ */
 export class Withdrawn extends MirrorError {
   constructor(checksum: Checksum) {
     super('incomplete', `sha256 ${checksum} is in ${QUARANTINE} and does not land`)

@@ -7,7 +7,10 @@ import { type Checksum, sha256 } from '../registry/checksum.ts'
 import { discardFile, discardVoid, moveFile, wrapped, writeFileAt } from './durable.ts'
 import { PARTIALS } from './layout.ts'
 
-/** The longest artifact we take: far above the 10 MiB that crates.io allows unasked. */
+/**
+ * The longest artifact we take: far above the 10 MiB that crates.io allows unasked.
+ * @public
+ */
 export const ARTIFACT_BYTES_MAX: number = 1024 * 1024 * 1024
 
 const HELD_BYTES_MIN = 64 * 1024

@@ -83,7 +83,7 @@ export async function plan(
 }
 
 /** The tree that is vouched for is the published one, by the same metadata, and nothing is open. */
-export function isPublished(published: Snapshot, vouched: Vouched, now: Date): boolean {
+function isPublished(published: Snapshot, vouched: Vouched, now: Date): boolean {
   const { root, timestamp, snapshot, targets } = vouched.versions
   const { metadata } = published
   return (

@@ -18,7 +18,7 @@ import { type Fault, type Finding, fault, warning } from './verify-finding.ts'
 const METADATA_BYTES_MAX = 64_000_000
 
 /** Where others read a chain. */
-export const SHOWN_IN: Readonly<Record<Chain, string>> = { upstream: TUF, site: SITE }
+const SHOWN_IN: Readonly<Record<Chain, string>> = { upstream: TUF, site: SITE }
 
 /** What a chain has to agree with. */
 export interface ChainExpectation {
@@ -59,19 +59,8 @@ export function* chainFindings(
   yield* walk.superseded()
 }
 
-/** Whether these bytes could stand under that name, by the roots that are right on this disk. */
-export function* rightRoots(
-  root: string,
-  chain: Chain,
-  expected: ChainExpectation,
-): Generator<Root> {
-  const walk = new ChainWalk(root, chain, expected)
-  Array.from(walk.roots())
-  yield* walk.right
-}
-
 /** Metadata under any of these roots: an older file was signed by the keys of its time. */
-export function readSigned<Type extends RoleType>(
+function readSigned<Type extends RoleType>(
   type: Type,
   { bytes, file }: { readonly bytes: Uint8Array; readonly file: string },
   roots: readonly Root[],

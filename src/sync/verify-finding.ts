@@ -28,7 +28,7 @@ export interface Fault {
 }
 
 /** What a file of a mirror is, by its hash where it has one. */
-export type Named =
+type Named =
   | { readonly kind: 'artifact'; readonly path: IndexPath; readonly wanted: Wanted }
   | {
       readonly kind: 'index file'

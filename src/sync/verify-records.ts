@@ -91,7 +91,7 @@ function damagedRecord(file: string, what: string): Fault {
 }
 
 /** A record of the form and in the very spelling we write; undefined: missing or damaged. */
-export function recordAt(root: string, file: string): Snapshot | undefined {
+function recordAt(root: string, file: string): Snapshot | undefined {
   try {
     const record = readRecord(join(root, file), isSnapshot)
     const bytes = readRegular(root, file, RECORD_BYTES_MAX)

@@ -26,7 +26,10 @@ export interface CountedRef extends TileRef {
   readonly count: number
 }
 
-/** Two things are said of one crate's index file, so that neither can be believed. */
+/**
+ * Two things are said of one crate's index file, so that neither can be believed.
+ * @public
+ */
 export class PathTwice extends MirrorError {
   constructor(path: IndexPath) {
     super('refused', `${path} is given twice`)

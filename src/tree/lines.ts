@@ -32,6 +32,7 @@ export function readEntry(line: string, refuse: Refuse): TreeEntry {
 /**
  * Stricter than the format, which forbids only what could leave the folder: a path must be the one
  * that cargo computes from a crate's name, or nobody would ever ask for it.
+ * @public
  */
 export function readPath(text: string, refuse: Refuse): IndexPath {
   const path = parseIndexPath(text)

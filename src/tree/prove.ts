@@ -13,7 +13,10 @@ import {
 } from './entry.ts'
 import { type Leaf, type Node, parseTile, refOf, type Tile } from './tile.ts'
 
-/** The tiles given end before the way to the path does: they say nothing of it, not even absence. */
+/**
+ * The tiles given end before the way to the path does: they say nothing of it, not even absence.
+ * @public
+ */
 export class ProofTooShort extends MirrorError {
   constructor(path: IndexPath, tiles: number) {
     super('refused', `proof too short: ${tiles} tiles do not reach ${path}`)
@@ -30,7 +33,10 @@ export async function lookUp(
   return last?.kind === 'leaf' ? entryIn(last, path) : undefined
 }
 
-/** The tiles that prove the path's entry, or that it has none: from the root down. */
+/**
+ * The tiles that prove the path's entry, or that it has none: from the root down.
+ * @public
+ */
 export async function prove(
   root: TileRef,
   path: IndexPath,
@@ -42,6 +48,7 @@ export async function prove(
 /**
  * What the tiles prove of the path under a root hash that somebody vouches for: its entry, or
  * (undefined) that it has none. Tiles beyond the end of the way are not read.
+ * @public
  */
 export function verifyProof(
   rootHash: Checksum,

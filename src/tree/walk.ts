@@ -24,7 +24,10 @@ export async function* walkTiles(root: TileRef, find: FindTiles): AsyncGenerator
   }
 }
 
-/** All entries of a tree, in no particular order, but for those below lost tiles. */
+/**
+ * All entries of a tree, in no particular order, but for those below lost tiles.
+ * @public
+ */
 export async function* entriesOf(root: TileRef, find: FindTiles): AsyncGenerator<TreeEntry> {
   if (root.hash === EMPTY_TREE.hash) return
   for await (const tile of walkTiles(root, find)) {

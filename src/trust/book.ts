@@ -12,7 +12,7 @@ export interface Book {
   readonly dropped: readonly { readonly root: number; readonly timestamp: number }[]
 }
 
-export const EMPTY_BOOK: Book = { clock: undefined, acceptedUnder: undefined, dropped: [] }
+const EMPTY_BOOK: Book = { clock: undefined, acceptedUnder: undefined, dropped: [] }
 
 export function bookBytes({ clock, acceptedUnder, dropped }: Book): Uint8Array {
   return canonicalJson({
@@ -54,7 +54,7 @@ export function requireClock({ clock }: Book, start: Instant): void {
 
 const NOTED_EVERY_SECONDS = 600
 
-/** A run that changes nothing writes nothing: the floor has an hour of slack. */
+/** The floor only rises, and not at every run: one that changes nothing writes nothing. */
 export function isClockDue({ clock }: Book, start: Instant): boolean {
-  return clock === undefined || start < clock || start >= secondsAfter(clock, NOTED_EVERY_SECONDS)
+  return clock === undefined || start >= secondsAfter(clock, NOTED_EVERY_SECONDS)
 }

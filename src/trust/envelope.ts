@@ -13,7 +13,7 @@ import {
 } from './json.ts'
 import { LIMITS } from './limits.ts'
 
-export interface Signature {
+interface Signature {
   readonly keyid: string
   /** As it came: whether it is hex at all is judged where it is counted. */
   readonly sig: string

@@ -46,6 +46,7 @@ export function readKeyFile(bytes: Uint8Array, file: string): SigningKey {
   return key
 }
 
+/** @public */
 export function signingKey(seed: Uint8Array): SigningKey {
   const publicKey = ed25519PublicKey(seed)
   const object = { keytype: 'ed25519', keyval: { public: publicKey.toHex() }, scheme: 'ed25519' }

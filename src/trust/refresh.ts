@@ -79,7 +79,8 @@ class Cycle {
   }
 
   async run(acceptClock: boolean): Promise<Vouched> {
-    if (!acceptClock) requireClock(this.#book, this.#start)
+    if (acceptClock) this.#book = { ...this.#book, clock: undefined }
+    requireClock(this.#book, this.#start)
     await this.#roots()
     const isRotated = await this.#dropRotated()
     await this.#timestamp(isRotated ? undefined : this.#kept.timestamp)
@@ -259,31 +260,6 @@ function vouchedBy({ root, timestamp, snapshot, targets }: TrustedSet): Omit<Vou
     until: until as Instant,
     consistentSnapshot: root.consistentSnapshot,
   }
-}
-
-/** A stored chain checked offline, from its pinned root to the tree; who has expired is told. */
-export function verifyChain(
-  chain: Omit<KeptChain, 'root' | 'book'>,
-  now: Date,
-): Vouched & { readonly expired: readonly string[] } {
-  const [pinned, ...later] = chain.roots
-  const { timestamp, snapshot, targets } = chain
-  if (pinned === undefined) throw new MirrorError('no-mirror', 'no root is pinned here')
-  const trusted = new TrustedSet(pinned, 'the pinned root')
-  for (const bytes of later) {
-    trusted.updateRoot(bytes, `${trusted.root.version + 1}.root.json`)
-  }
-  if (timestamp === undefined || snapshot === undefined || targets === undefined) {
-    throw new MirrorError('incomplete', 'timestamp.json, snapshot.json or targets.json is missing')
-  }
-  trusted.setTimestamp(trusted.readTimestamp(timestamp, 'timestamp.json'))
-  trusted.setSnapshot(trusted.readSnapshot(snapshot, 'snapshot.json'))
-  trusted.setTargets(trusted.readTargets(targets, 'targets.json'))
-  const all = [trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets]
-  const expired = all
-    .filter(({ expires }) => expires <= instantOf(now))
-    .map(({ file, expires }) => `${file} expired at ${expires}`)
-  return { ...vouchedBy(trusted), warnings: [], expired }
 }
 
 /** The version of a root that verifies against itself, as `init` pins it. */

@@ -22,14 +22,17 @@ export interface ChainKeys {
 
 const DAY_SECONDS = 86_400
 /** How long each role's signature lasts, and so how soon it must be renewed (docs/trust.md). */
-export const LIFETIME_SECONDS: Readonly<Record<RoleType, number>> = {
+const LIFETIME_SECONDS: Readonly<Record<RoleType, number>> = {
   root: 365 * DAY_SECONDS,
   targets: 60 * DAY_SECONDS,
   snapshot: 7 * DAY_SECONDS,
   timestamp: 2 * DAY_SECONDS,
 }
 
-/** `{"signatures":[…],"signed":…}` in canonical form, one line without a final newline. */
+/**
+ * `{"signatures":[…],"signed":…}` in canonical form, one line without a final newline.
+ * @public
+ */
 export function signedBytes(signed: JsonObject, keys: readonly SigningKey[]): Uint8Array {
   const bytes = canonicalJson(signed)
   const signatures = keys.map(key => ({ keyid: key.keyid, sig: key.sign(bytes).toHex() }))
@@ -61,7 +64,7 @@ export function foundRoot(
 }
 
 /** Files to be kept, in this order: each is durable before the next. */
-export interface SignedFile {
+interface SignedFile {
   readonly file: string
   readonly bytes: Uint8Array
 }

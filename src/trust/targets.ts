@@ -5,7 +5,7 @@ import { type Hashes, readHashes } from './hashes.ts'
 import { asInteger, asObject, FormRefused, isObject, type JsonObject, member } from './json.ts'
 import { type Metadata, readMetadata } from './metadata.ts'
 
-export interface TargetFile {
+interface TargetFile {
   readonly length: number
   readonly hashes: Hashes
   /** Informs people and planners; verification never reads it. */

@@ -4,7 +4,7 @@ import type { PublicKey } from './public-key.ts'
 import type { Role } from './role.ts'
 
 /** Too few keys of a role have signed. */
-export class ThresholdMissed extends MirrorError {
+class ThresholdMissed extends MirrorError {
   constructor(message: string) {
     super('signature', message)
   }
