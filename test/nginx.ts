@@ -64,6 +64,7 @@ ${process.getuid?.() === 0 ? 'user root;' : ''}
 events { worker_connections 1024; }
 http {
   access_log off;
+  log_not_found off;
   sendfile on;
   keepalive_requests 1000000;
   client_body_temp_path ${scratch}/body;

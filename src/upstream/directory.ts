@@ -1,4 +1,4 @@
-import { constants, lstatSync, readdirSync } from 'node:fs'
+import { constants, lstatSync, readdirSync, statSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { MirrorError, quoted } from '../error.ts'
@@ -24,7 +24,7 @@ export function directoryUpstream(folder: string): ObservedUpstream {
 }
 
 async function* observe(root: string, signal: AbortSignal): AsyncGenerator<ObservedFile> {
-  if (!isThere(join(root, 'index'))) {
+  if (!statSync(join(root, 'index'), { throwIfNoEntry: false })?.isDirectory()) {
     throw new MirrorError('usage', `${quoted(root)} has no folder "index" with a sparse index`)
   }
   for (const found of indexFiles(join(root, 'index'), '')) {

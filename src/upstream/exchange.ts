@@ -57,6 +57,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #sink: Sink | undefined
   #received = 0
   #receivedBefore = 0
+  /** Whether our own reader held the sender back at any time in this window. */
+  #wasHeldBack = false
   /** Whoever asked has its answer; a body of no use may still come. */
   #isSettled = false
 
@@ -70,6 +72,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   begin(): void {
     const { agent, headers, times, signal } = this.#options
     this.#begun = performance.now()
+    if (signal.aborted) {
+      this.#giveUp(signal.reason)
+      return
+    }
     signal.addEventListener('abort', this.#onAbort, { once: true })
     agent.dispatch(
       {
@@ -156,7 +162,10 @@ class Exchange implements Dispatcher.DispatchHandler {
       return new Whole({ resolve: took, reject }, { offset, length, keepsCut: isArtifact })
     }
     const chunks = new Chunks({
-      pause: () => this.#controller?.pause(),
+      pause: () => {
+        this.#wasHeldBack = true
+        this.#controller?.pause()
+      },
       resume: () => this.#controller?.resume(),
       abort: () => this.#giveUp(new Error('the reader left')),
     })
@@ -254,9 +263,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   #checkRate(): void {
     const { floorBytesPerSecond, floorWindowMs } = this.#options.times
     const came = this.#received - this.#receivedBefore
+    const isReaderSlow = this.#wasHeldBack
     this.#receivedBefore = this.#received
+    this.#wasHeldBack = this.#controller?.paused ?? false
     // Held back by our own reader: the sender is not to blame.
-    if (this.#controller?.paused) return
+    if (isReaderSlow) return
     if (came * 1000 >= floorBytesPerSecond * floorWindowMs) this.#options.host.served()
     else
       this.#tooSlow(
