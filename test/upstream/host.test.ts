@@ -161,7 +161,7 @@ describe.concurrent('a host that is gone', () => {
     const underWay = failed(client, server, '/4')
     await expect.poll(() => server.requests.length).toBe(4)
     await server.die()
-    expect(await underWay).toBeInstanceOf(HostGone)
+    expect((await underWay).message).toContain('ECONNREFUSED')
     expect(await failed(client, server, '/5')).toBeInstanceOf(HostGone)
   })
 
@@ -209,7 +209,7 @@ describe.concurrent('a host that is gone', () => {
     expect(errors.at(-1)?.message).toMatch(/nothing was completed in \d+ s$/)
   })
 
-  test('missing files are answers: they never end a host', async () => {
+  test('missing files are answers: they cost one request and never end a host', async () => {
     await using server = await serveRaw(socket => {
       socket.write(answer('404 Not Found', ['content-length: 0']))
     })
@@ -217,7 +217,7 @@ describe.concurrent('a host that is gone', () => {
     for (let i = 0; i < 10; i += 1) {
       expect(await failed(client, server, `/${i}`)).toBeInstanceOf(NotThere)
     }
-    expect(server.sockets).toHaveLength(1)
+    expect(server.requests).toHaveLength(10)
   })
 })
 
