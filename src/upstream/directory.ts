@@ -106,11 +106,21 @@ async function* chunks(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   await using handle = await openRegular(file)
-  yield* handle.createReadStream({ start, autoClose: false, signal, highWaterMark: 262_144 })
+  const options = { start, autoClose: false, highWaterMark: 262_144 }
+  for await (const chunk of handle.createReadStream(options)) {
+    signal.throwIfAborted()
+    yield chunk
+  }
 }
 
+/** A link is there wherever it leads, so that it is refused; below a file there is nothing. */
 function isThere(file: string): boolean {
-  return lstatSync(file, { throwIfNoEntry: false }) !== undefined
+  try {
+    return lstatSync(file, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return false
+    throw error
+  }
 }
 
 /** Looked at before it is opened, since opening a device or a pipe does something already. */

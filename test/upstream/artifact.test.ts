@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { HostGone, NotThere, TransferCut, WrongForm } from '../../src/upstream/faults.ts'
 import type { ArtifactBody } from '../../src/upstream/upstream.ts'
 import { drained, TestClient } from './client.ts'
@@ -188,70 +188,85 @@ test('an artifact longer than a GiB is refused by what it promises (P15)', async
   }
 })
 
-test('a body below the floor rate is cut, though it never falls silent', async () => {
-  await using server = await serveRaw(socket => {
-    socket.write(answer('200 OK', ['content-length: 2000000']))
-    const drip = setInterval(() => socket.write('0123456789'), 20)
-    socket.on('close', () => clearInterval(drip))
+describe.concurrent('the floor rate', () => {
+  test('a body below the floor rate is cut, though it never falls silent', async () => {
+    await using server = await serveRaw(socket => {
+      socket.write(answer('200 OK', ['content-length: 2000000']))
+      const drip = setInterval(() => socket.write('0123456789'), 20)
+      socket.on('close', () => clearInterval(drip))
+    })
+    await using client = new TestClient()
+    const { bytes, error } = await drained(await artifact(client, server))
+    expect(error).toBeInstanceOf(TransferCut)
+    expect((error as Error).message).toMatch(/\d+ bytes in 0\.3 s, expected 1000 a second$/)
+    expect(bytes.length).toBeGreaterThan(0)
   })
-  await using client = new TestClient()
-  const { bytes, error } = await drained(await artifact(client, server))
-  expect(error).toBeInstanceOf(TransferCut)
-  expect((error as Error).message).toMatch(/\d+ bytes in 0\.3 s, expected 1000 a second$/)
-  expect(bytes.length).toBeGreaterThan(0)
-})
 
-test('a body above the floor rate has all the time it needs', async () => {
-  await using server = await serveRaw(socket => {
-    socket.write(answer('200 OK', ['content-length: 5000']))
-    let left = 50
-    const drip = setInterval(() => {
-      left -= 1
-      socket.write(Buffer.alloc(100))
-      if (left === 0) clearInterval(drip)
-    }, 20)
+  test('a body above the floor rate has all the time it needs', async () => {
+    await using server = await serveRaw(socket => {
+      socket.write(answer('200 OK', ['content-length: 4000']))
+      let left = 40
+      const drip = setInterval(() => {
+        left -= 1
+        socket.write(Buffer.alloc(100))
+        if (left === 0) clearInterval(drip)
+      }, 20)
+    })
+    await using client = new TestClient()
+    const begun = performance.now()
+    const { bytes } = await drained(await artifact(client, server))
+    expect(bytes).toHaveLength(4_000)
+    expect(performance.now() - begun).toBeGreaterThan(700)
   })
-  await using client = new TestClient()
-  const begun = performance.now()
-  const { bytes } = await drained(await artifact(client, server))
-  expect(bytes).toHaveLength(5_000)
-  expect(performance.now() - begun).toBeGreaterThan(900)
-})
 
-test('a server that never answers for an artifact is gone after three rounds', async () => {
-  await using server = await serveRaw(() => {})
-  await using client = new TestClient()
-  const errors = [await failed(client, server), await failed(client, server)]
-  expect(errors.every(error => error instanceof TransferCut)).toBe(true)
-  expect(await failed(client, server)).toBeInstanceOf(HostGone)
-})
+  test('a server that never answers for an artifact is gone after three rounds', async () => {
+    await using server = await serveRaw(() => {})
+    await using client = new TestClient()
+    const errors = [await failed(client, server), await failed(client, server)]
+    expect(errors.every(error => error instanceof TransferCut)).toBe(true)
+    expect(await failed(client, server)).toBeInstanceOf(HostGone)
+  })
 
-test('a reader slower than the network holds it back, and is not blamed for it', async () => {
-  const length = 64 * MIB
-  await using server = await serveRaw(socket => {
-    socket.write(answer('200 OK', [`content-length: ${length}`]))
-    const piece = Buffer.alloc(MIB)
-    let left = length
-    const send = (): void => {
-      while (left > 0) {
-        left -= MIB
-        if (!socket.write(piece)) {
-          socket.once('drain', send)
-          return
+  test('a reader slower than the network holds it back, and is not blamed for it', async () => {
+    const length = 64 * MIB
+    await using server = await serveRaw(socket => {
+      socket.write(answer('200 OK', [`content-length: ${length}`]))
+      const piece = Buffer.alloc(MIB)
+      let left = length
+      const send = (): void => {
+        while (left > 0) {
+          left -= MIB
+          if (!socket.write(piece)) {
+            socket.once('drain', send)
+            return
+          }
         }
       }
-    }
-    send()
+      send()
+    })
+    await using client = new TestClient()
+    const body = await artifact(client, server)
+    if (!('chunks' in body)) return expect.unreachable('a large body came whole')
+    await sleep(700)
+    const sent = server.sockets[0]?.bytesWritten ?? length
+    expect(sent).toBeLessThan(length / 2)
+    let came = 0
+    for await (const chunk of body.chunks) came += chunk.length
+    expect(came).toBe(length)
   })
-  await using client = new TestClient()
-  const body = await artifact(client, server)
-  if (!('chunks' in body)) return expect.unreachable('a large body came whole')
-  await sleep(700)
-  const sent = server.sockets[0]?.bytesWritten ?? length
-  expect(sent).toBeLessThan(length / 2)
-  let came = 0
-  for await (const chunk of body.chunks) came += chunk.length
-  expect(came).toBe(length)
+
+  test('a reader is not blamed for the window in which it lets the sender go on', async () => {
+    await using server = await serveRaw(socket => {
+      socket.write(ok(LARGE).subarray(0, 2 * MIB))
+      setTimeout(() => socket.write(ok(LARGE).subarray(2 * MIB)), 700)
+    })
+    await using client = new TestClient({ times: { bodyMs: 5_000 } })
+    const body = await artifact(client, server)
+    await sleep(450)
+    const { bytes, error } = await drained(body)
+    expect(error).toBeUndefined()
+    expect(bytes.equals(LARGE)).toBe(true)
+  })
 })
 
 test('a reader who leaves gives the body up', async () => {

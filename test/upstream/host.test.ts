@@ -113,17 +113,27 @@ describe.concurrent('a host that asks for patience', () => {
   })
 
   test('patience for one path does not end a host that serves others', async () => {
-    await using server = await serveRaw((socket, { path }) =>
-      socket.write(path === '/busy' ? patience(503, '0') : ok('fine')),
-    )
+    let refuse: (() => void) | undefined
+    let others = 0
+    await using server = await serveRaw((socket, { path }) => {
+      if (path === '/busy') {
+        others = 0
+        refuse = (): boolean => socket.write(patience(503, '0'))
+      } else {
+        socket.write(ok('fine'))
+        others += 1
+        // a second request means that the first was answered
+        if (others === 2) refuse?.()
+      }
+    })
     await using client = new TestClient()
     let isOver = false
-    const others = (async (): Promise<void> => {
+    const meanwhile = (async (): Promise<void> => {
       while (!isOver) expect(await fetched(client, server, '/a')).toBe('fine')
     })()
     expect(await failed(client, server, '/busy')).toBeInstanceOf(Unavailable)
     isOver = true
-    await others
+    await meanwhile
     expect(await fetched(client, server, '/b')).toBe('fine')
   })
 })
