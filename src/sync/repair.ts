@@ -1,6 +1,7 @@
 import { existsSync, lstatSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { MirrorError } from '../error.ts'
+import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { flush, moveFile } from '../store/durable.ts'
 import {
@@ -13,16 +14,19 @@ import {
   snapshotFile,
   tileFile,
 } from '../store/layout.ts'
+import { hashFile } from '../store/partial.ts'
 import { publish, replaceOrDiscard } from '../store/publish.ts'
 import { recordBytes } from '../store/record.ts'
 import { type Held, readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
 import { parseTile } from '../tree/tile.ts'
+import { HostGone } from '../upstream/faults.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { obtainArtifact } from './artifact.ts'
 import { verifiedIndexFile } from './examine.ts'
 import { isVerdict } from './faults.ts'
+import { rebuildTiles } from './rebuild.ts'
 import { type ByHash, recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
 import { verify } from './verify.ts'
@@ -45,16 +49,18 @@ export async function repair(
   upstream: Upstream | undefined,
   findings: readonly Finding[],
 ): Promise<RepairReport> {
-  const damaged = new Map<IndexPath, string>()
-  const first = findings.filter(isFault)
-  let faults = first
+  const seen = new Map<string, Fault>()
+  const held = new Map<string, Fault>()
+  let faults = findings.filter(isFault)
   // lost tiles hide what lies below them: what they hid is mended in the next round
   for (let round = 0; round < ROUNDS_MAX && faults.length > 0; round += 1) {
-    await mendAll(run, upstream, faults, damaged)
+    for (const fault of faults) seen.set(fault.file, fault)
+    for (const fault of await mendAll(run, upstream, faults)) held.set(fault.file, fault)
     faults = await faultsNow(run)
   }
-  const left = [...faults, ...unmended(first, damaged)]
-  return { mended: Math.max(0, first.length - left.length), left }
+  // held as damaged is no fault of the next verification, but it is not mended either
+  const left = new Map([...held, ...faults.map(fault => [fault.file, fault] as const)])
+  return { mended: Math.max(0, seen.size - left.size), left: [...left.values()] }
 }
 
 const ROUNDS_MAX = 3
@@ -66,37 +72,40 @@ async function faultsNow(run: Run): Promise<Fault[]> {
   return findings.filter(isFault)
 }
 
+/** One round; returns the faults whose crates are held now. */
 async function mendAll(
   run: Run,
   upstream: Upstream | undefined,
   faults: readonly Fault[],
-  damaged: Map<IndexPath, string>,
-): Promise<void> {
-  const snapshot = shownSnapshot(run.writer.mirror.root)
+): Promise<Fault[]> {
+  const { root } = run.writer.mirror
+  await run.writer.mirror.assertStillHere()
+  const snapshot = shownSnapshot(root)
   if (faults.some(({ named }) => named?.kind === 'record')) await mendRecords(run, snapshot)
   for (const fault of faults) putAside(run, fault)
   await recover(run, upstream ?? NOBODY)
+  const damaged = new Map<IndexPath, string>()
+  const held: Fault[] = []
   // whatever the order they were found in: tiles and index files before what they name
   for (const kind of ORDER) {
-    for (const fault of faults.filter(({ named }) => named?.kind === kind)) {
+    const ofKind = faults.filter(({ named }) => named?.kind === kind)
+    for (const fault of ofKind) {
       const reason = await mend(run, upstream, fault)
-      const path = fault.named !== undefined && 'path' in fault.named ? fault.named.path : undefined
-      if (reason !== undefined && path !== undefined) damaged.set(path, reason)
+      if (reason === undefined || fault.named === undefined || !('path' in fault.named)) continue
+      damaged.set(fault.named.path, reason)
+      held.push(fault)
     }
     await run.landing.settle()
+    if (kind === 'tile' && ofKind.some(({ file }) => !existsSync(run.writer.at(file)))) {
+      await rebuildTiles(run, snapshot)
+    }
   }
   await flushNames(run, faults)
   await holdDamaged(run, damaged)
+  return held
 }
 
 const ORDER = ['metadata', 'tile', 'index file', 'by path', 'artifact'] as const
-
-/** Held as damaged is no fault of the next verification, but it is not mended either. */
-function unmended(faults: readonly Fault[], damaged: ReadonlyMap<IndexPath, string>): Fault[] {
-  return faults.filter(
-    ({ named }) => named !== undefined && 'path' in named && damaged.has(named.path),
-  )
-}
 
 /** Evidence is kept under a name that says what it was; a folder or a link goes there whole. */
 function putAside(run: Run, { file, kind, named }: Fault): void {
@@ -115,12 +124,14 @@ async function mend(
   upstream: Upstream | undefined,
   fault: Fault,
 ): Promise<string | undefined> {
+  run.signal.throwIfAborted()
   try {
     return await mended(run, upstream, fault)
   } catch (error) {
-    const isOurs = error instanceof MirrorError && error.code !== 'incomplete'
-    if (!isVerdict(error, run.signal) && isOurs) throw error
-    return `damaged: ${(error as Error).message}`
+    // a host that is gone leaves its crates held as well: here it is our bytes that are wrong
+    const isAnswer = isVerdict(error, run.signal) || error instanceof HostGone
+    if (!isAnswer || run.signal.aborted) throw error
+    return `damaged: ${error.message}`
   }
 }
 
@@ -184,7 +195,10 @@ async function flushNames({ writer }: Run, faults: readonly Fault[]): Promise<vo
   await flush(writer.mirror.root, { files: [], folders: there })
 }
 
-/** What stands under the path stays named; the record says why a build may not get it. */
+/**
+ * Of a crate whose index file is right that stays under its path, and the record says why a build
+ * may not get an artifact; where it is not, nothing stays.
+ */
 async function holdDamaged(run: Run, damaged: ReadonlyMap<IndexPath, string>): Promise<void> {
   const { root } = run.writer.mirror
   const published = readPublished(root)
@@ -193,17 +207,23 @@ async function holdDamaged(run: Run, damaged: ReadonlyMap<IndexPath, string>): P
   for (const [path, reason] of damaged) {
     const before = published.held[path]
     const entry = await lookUp(rootRef(published.tree), path, localTiles(root))
-    const have = before?.have ?? entry?.sha256
-    if (have === undefined) continue
+    const shown = before?.have ?? entry?.sha256
+    const want = before?.want ?? entry?.sha256
+    if (want === undefined) continue
+    const isHere = shown !== undefined && (await isRight(run, indexFileByHash(path, shown), shown))
     held[path] = {
-      have,
-      want: before?.want ?? have,
+      have: isHere ? shown : null,
+      want,
       reason,
       since: before?.since ?? stamp(run.now()),
       tries: (before?.tries ?? 0) + 1,
     }
   }
   await publish(run.writer, { ...published, n: published.n + 1, held, at: stamp(run.now()) })
+}
+
+async function isRight(run: Run, file: string, checksum: Checksum): Promise<boolean> {
+  return (await hashFile(run.writer.at(file)))?.hash.digest('hex') === checksum
 }
 
 /** Without an upstream what is not here cannot be had. */

@@ -321,7 +321,8 @@ class ChainWalk {
 
   #numbersIn(folder: string): number[] {
     const names = entriesIn(this.#root, folder).map(({ name }) => name)
-    return names.flatMap(name => Number(/^([1-9][0-9]{0,15})\.root\.json$/.exec(name)?.[1] ?? []))
+    const versions = names.flatMap(name => /^([1-9][0-9]{0,15})\.root\.json$/.exec(name)?.[1] ?? [])
+    return versions.map(Number)
   }
 
   /** The one that is pinned, else the lowest. */

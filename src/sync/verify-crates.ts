@@ -1,4 +1,5 @@
 import type { Dirent } from 'node:fs'
+import { MirrorError } from '../error.ts'
 import { type Checksum, isChecksum, sha256 } from '../registry/checksum.ts'
 import { type IndexFile, readIndexFile } from '../registry/index-file.ts'
 import {
@@ -16,9 +17,13 @@ import {
   INDEX,
   indexFile,
   indexFileByHash,
+  PUBLIC,
+  SITE,
   TUF,
 } from '../store/layout.ts'
-import { isBelieved, type Snapshot, underPath } from '../store/snapshot.ts'
+import { isBelieved, rootRef, type Snapshot, underPath } from '../store/snapshot.ts'
+import { localTiles } from '../store/tiles.ts'
+import { lookUp } from '../tree/prove.ts'
 import { entriesIn, type Files, oddity } from './verify-files.ts'
 import { type Fault, type Finding, fault, warning } from './verify-finding.ts'
 
@@ -34,20 +39,26 @@ const INDEX_FILE_BYTES_MAX = 64 * 1024 * 1024
 export class CrateFiles {
   readonly #root: string
   readonly #shown: Snapshot
+  readonly #next: Snapshot | undefined
   readonly #named: ReadonlyMap<IndexPath, NamedPath>
   readonly #files: Files
   #unreferenced = 0
 
   constructor(
     root: string,
-    shown: Snapshot,
-    named: ReadonlyMap<IndexPath, NamedPath>,
-    files: Files,
+    given: {
+      readonly shown: Snapshot
+      /** One that a killed writer left, or a living one is at: its names may be public already. */
+      readonly next: Snapshot | undefined
+      readonly named: ReadonlyMap<IndexPath, NamedPath>
+      readonly files: Files
+    },
   ) {
     this.#root = root
-    this.#shown = shown
-    this.#named = named
-    this.#files = files
+    this.#shown = given.shown
+    this.#next = given.next
+    this.#named = given.named
+    this.#files = given.files
   }
 
   /** One crate, or one version of it. */
@@ -78,6 +89,7 @@ export class CrateFiles {
     }
     yield* this.#strangersInCrates()
     yield* this.#tiles()
+    yield* this.#strangersInPublic()
     if (this.#unreferenced > 0) yield warning(`${this.#unreferenced} files are unreferenced`)
   }
 
@@ -99,7 +111,24 @@ export class CrateFiles {
     const byHash = { kind: 'index file', path, checksum, length } as const
     yield* this.#judged(indexFileByHash(path, checksum), checksum, { crate, named: byHash })
     const byPath = { kind: 'by path', path, checksum } as const
-    yield* this.#judged(indexFile(path), checksum, { crate, named: byPath })
+    for await (const found of this.#judged(indexFile(path), checksum, { crate, named: byPath })) {
+      if (!(await this.#isOfNext(path))) yield found
+    }
+  }
+
+  /** By-path files change one by one between the decision on a snapshot and its publishing. */
+  async #isOfNext(path: IndexPath): Promise<boolean> {
+    if (this.#next === undefined) return false
+    let entry: NamedPath | undefined
+    try {
+      entry = await lookUp(rootRef(this.#next.tree), path, localTiles(this.#root))
+    } catch (error) {
+      if (error instanceof MirrorError) return false
+      throw error
+    }
+    const look = await this.#files.look(indexFile(path))
+    const found = look.kind === 'file' ? look.checksum : look.kind
+    return found === (underPath(this.#next, path, entry?.sha256) ?? 'none')
   }
 
   async *#judged(
@@ -142,7 +171,6 @@ export class CrateFiles {
     }
     for (const entry of entriesIn(this.#root, `${CRATES}/${prefix}`)) {
       const file = `${CRATES}/${prefix}/${entry.name}`
-      if (entry.isDirectory() && this.#isFolder(file, CRATES)) continue
       const checksum = entry.name.slice(0, 64)
       if (!isChecksum(checksum) || entry.name !== `${checksum}.crate` || !entry.isFile()) {
         if (!isChecksum(checksum) || !named.has(checksum)) yield strange(file, entry)
@@ -196,13 +224,12 @@ export class CrateFiles {
       if (file === CONFIG_JSON) continue
       const below = file.slice(INDEX.length + 1)
       const path = parseIndexPath(below)
-      if (path !== undefined && entry.isFile()) {
-        if (this.#expected(path) === undefined) {
+      if (path !== undefined) {
+        if (this.#expected(path) === undefined && !(await this.#isOfNext(path))) {
           yield fault('unexpected', file, 'the published snapshot does not name it')
         }
         continue
       }
-      if (path !== undefined) continue
       const checksum = entry.name.slice(0, 64)
       const folder = below.slice(0, -entry.name.length)
       const owner = parseIndexPath(`${folder}${entry.name.slice(65)}`)
@@ -224,7 +251,7 @@ export class CrateFiles {
   async *#tiles(): AsyncGenerator<Fault> {
     for (const { file, entry } of this.#walk(TUF)) {
       const below = file.slice(TUF.length + 1)
-      if (/^(?:timestamp|[1-9]\d*\.(?:root|snapshot|targets))\.json$/.test(below)) continue
+      if (METADATA.test(below) && entry.isFile()) continue
       const checksum = entry.name.slice(0, 64)
       const isTile = TILE.test(below) && isChecksum(checksum) && entry.isFile()
       if (!isTile) yield strange(file, entry)
@@ -234,6 +261,16 @@ export class CrateFiles {
           yield { ...found, kind: 'unexpected' }
         }
       }
+    }
+  }
+
+  *#strangersInPublic(): Generator<Fault> {
+    for (const entry of entriesIn(this.#root, PUBLIC)) {
+      const file = `${PUBLIC}/${entry.name}`
+      if (!TOPS.includes(file) || !entry.isDirectory()) yield strange(file, entry)
+    }
+    for (const { file, entry } of this.#walk(SITE)) {
+      if (!METADATA.test(entry.name) || !entry.isFile()) yield strange(file, entry)
     }
   }
 
@@ -247,22 +284,20 @@ export class CrateFiles {
     })
   }
 
-  #isFolder(file: string, top: string): boolean {
-    const below = file.slice(top.length + 1)
-    return /^(?:[12]|3|3\/[a-z]|[a-z][a-z0-9_-]|[a-z][a-z0-9_-]\/[a-z0-9_-]{2})$/.test(below)
-  }
-
-  /** Everything below a folder but folders of the layout; a depth beyond it is strange as a whole. */
-  *#walk(top: string, depth = 0): Generator<{ readonly file: string; readonly entry: Dirent }> {
+  /** Everything below a folder but folders of the layout; any other folder is strange as a whole. */
+  *#walk(top: string): Generator<{ readonly file: string; readonly entry: Dirent }> {
     for (const entry of entriesIn(this.#root, top)) {
       const file = `${top}/${entry.name}`
-      if (entry.isDirectory() && depth < DEPTH_MAX) yield* this.#walk(file, depth + 1)
+      if (entry.isDirectory() && FOLDER.test(file)) yield* this.#walk(file)
       else yield { file, entry }
     }
   }
 }
 
-const DEPTH_MAX = 4
+const TOPS = [INDEX, CRATES, TUF, SITE]
+const FOLDER =
+  /^public\/(?:(?:index|crates)\/(?:[12]|3(?:\/[a-z])?|[a-z][a-z0-9_-](?:\/[a-z0-9_-]{2})?)|tuf\/tree(?:\/[0-9a-f]{2})?)$/
+const METADATA = /^(?:timestamp|[1-9]\d*\.(?:root|snapshot|targets))\.json$/
 const TILE =
   /^(?:[0-9a-f]{64}\.index-tree|tree\/[0-9a-f]{64}\.[0-9a-f]{1,2}|tree\/([0-9a-f]{2})\/[0-9a-f]{64}\.\1[0-9a-f]{1,62})$/
 

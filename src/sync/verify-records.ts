@@ -23,7 +23,8 @@ const RECORD_BYTES_MAX = 256 * 1024 * 1024
 
 /**
  * The snapshot that this mirror shows. `published` says so; where it is damaged the record of the
- * same snapshot does, and where the two differ the one that the other files agree with.
+ * same snapshot does, and where the two differ the one that the other files agree with. Of `at`
+ * there is no third copy: where only that differs `published` counts.
  */
 export function shownSnapshot(root: string): Snapshot | undefined {
   const published = recordAt(root, PUBLISHED)
@@ -34,15 +35,19 @@ export function shownSnapshot(root: string): Snapshot | undefined {
 }
 
 /** Each record against the snapshot, byte for byte: all are written from it (P4). */
-export function* recordFindings(root: string, shown: Snapshot | undefined): Generator<Finding> {
+export function* recordFindings(
+  root: string,
+  shown: Snapshot | undefined,
+  next: Snapshot | undefined,
+): Generator<Finding> {
   yield* underWay(root)
   if (shown === undefined) {
     yield warning('nothing is published yet')
   } else {
     yield* compared(root, PUBLISHED, shown)
     yield* compared(root, snapshotFile(shown.n), shown)
-    yield* compared(root, HELD, shown.held)
-    yield* compared(root, ABSENT, shown.absent)
+    yield* comparedWith(root, HELD, [shown.held, next?.held])
+    yield* comparedWith(root, ABSENT, [shown.absent, next?.absent])
   }
   yield* olderRecords(root, shown?.n)
 }
@@ -57,6 +62,17 @@ function* underWay(root: string): Generator<Finding> {
     if (next !== undefined) yield warning(`${NEXT} is there: the next writer publishes ${next.n}`)
   } catch (error) {
     yield damagedRecord(NEXT, (error as Error).message)
+  }
+}
+
+/** A writer that was killed, or is at it, may have written some records of the next snapshot. */
+function* comparedWith(
+  root: string,
+  file: string,
+  [shown, next]: readonly [object, object | undefined],
+): Generator<Fault> {
+  if (next === undefined || compared(root, file, next).next().done !== true) {
+    yield* compared(root, file, shown)
   }
 }
 
@@ -81,7 +97,8 @@ function* olderRecords(root: string, shown: number | undefined): Generator<Fault
     if (n === undefined || !entry.isFile()) {
       yield fault('unexpected', file, `${oddity(entry)} that is no record of a snapshot`)
     } else if (Number(n) !== shown && recordAt(root, file)?.n !== Number(n)) {
-      yield damagedRecord(file, `${file}: not the record of snapshot ${n}`)
+      // nothing says what it was: it goes to evidence
+      yield fault('damaged', file, `not the record of snapshot ${n}`)
     }
   }
 }

@@ -1,11 +1,11 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { configJson } from '../registry/config-json.ts'
 import type { CrateName } from '../registry/crate-name.ts'
 import { type IndexPath, indexPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
-import { CONFIG_JSON, NEXT, SITE, tileFile } from '../store/layout.ts'
+import { CONFIG_JSON, NEXT, PUBLISHED, SITE, tileFile } from '../store/layout.ts'
 import { openMirror } from '../store/mirror.ts'
 import { readNext, rootRef, type Snapshot } from '../store/snapshot.ts'
 import { readTile } from '../store/tiles.ts'
@@ -37,36 +37,69 @@ export interface VerifyOptions {
   readonly signal: AbortSignal
 }
 
+/** More than this, and snapshots follow each other faster than they can be read. */
+const PASSES_MAX = 5
+
 /**
  * Reads a mirror back along the chain of trust: pinned root, metadata, tiles, index files,
- * artifacts (P18). Takes no lock and writes nothing. Where a newer snapshot is published meanwhile
- * it says so instead of calling what was replaced a fault.
+ * artifacts (P18). Takes no lock and writes nothing. What seems a fault while a writer publishes
+ * may only have been replaced: it is told if it is still one when all is read under the new
+ * snapshot.
  */
 export async function* verify(root: string, options: VerifyOptions): AsyncGenerator<Finding> {
   const { target, progress, signal } = options
   progress.phase = 'verify'
-  const shown = shownSnapshot(root)
-  for await (const finding of findings(root, shown, options)) {
-    signal.throwIfAborted()
-    if (isFault(finding) && isReplaced(root, shown)) {
-      yield warning('a newer snapshot was published meanwhile; run verify again')
-      return
+  const told = new Set<string>()
+  for (let pass = 1, isMoving = true; isMoving; pass += 1) {
+    if (pass > PASSES_MAX) {
+      throw new MirrorError('incomplete', `${root}: a new snapshot in each of ${PASSES_MAX} passes`)
     }
-    yield finding
+    isMoving = false
+    const state = stateOf(root)
+    if (target.kind === 'crates' && state.shown === undefined) {
+      throw new MirrorError('incomplete', `${root}: nothing is published yet; run sync`)
+    }
+    for await (const finding of findings(root, state, options)) {
+      signal.throwIfAborted()
+      if (told.has(finding.what)) continue
+      if (isFault(finding) && stampOf(root) !== state.stamp) {
+        isMoving = true
+        continue
+      }
+      told.add(finding.what)
+      yield finding
+    }
   }
-  if (target.kind === 'crates' && shown === undefined) {
-    throw new MirrorError('incomplete', `${root}: nothing is published yet; run sync`)
-  }
+}
+
+/** What readers are shown, and what a writer has decided to show them next. */
+interface State {
+  readonly stamp: string
+  readonly shown: Snapshot | undefined
+  readonly next: Snapshot | undefined
+}
+
+function stateOf(root: string): State {
+  return { stamp: stampOf(root), shown: shownSnapshot(root), next: nextOf(root) }
+}
+
+/** Another one wherever a writer has decided on a snapshot or published it. */
+function stampOf(root: string): string {
+  const stamps = [PUBLISHED, NEXT].map(name => {
+    const stats = statSync(join(root, name), { bigint: true, throwIfNoEntry: false })
+    return `${stats?.ino} ${stats?.mtimeNs}`
+  })
+  return stamps.join()
 }
 
 async function* findings(
   root: string,
-  shown: Snapshot | undefined,
+  { shown, next }: State,
   { target, url, progress, now, signal }: VerifyOptions,
 ): AsyncGenerator<Finding> {
-  yield* recordFindings(root, shown)
+  yield* recordFindings(root, shown, next)
   if (shown === undefined) return
-  const snapshots = [shown, ...nextOf(root)]
+  const snapshots = next === undefined ? [shown] : [shown, next]
   const { marker } = await openMirror(root)
   yield* chainFindings(root, 'upstream', { pinned: marker.root, snapshots, now })
   if (existsSync(join(root, SITE))) {
@@ -81,7 +114,8 @@ async function* findings(
     yield warning('what the lost tiles name is not verified until they are mended')
     return
   }
-  const crates = new CrateFiles(root, shown, named, new Files(root, progress, signal))
+  const files = new Files(root, progress, signal)
+  const crates = new CrateFiles(root, { shown, next, named, files })
   if (target.kind === 'crates') {
     for (const { name, version } of target.crates) yield* crates.one(indexPath(name), version)
     return
@@ -89,20 +123,14 @@ async function* findings(
   yield* crates.all({ withArtifacts: target.kind === 'all' })
 }
 
-function nextOf(root: string): Snapshot[] {
-  if (!existsSync(join(root, NEXT))) return []
+function nextOf(root: string): Snapshot | undefined {
   try {
-    const next = readNext(root)
-    return next === undefined ? [] : [next]
-  } catch {
+    return readNext(root)
+  } catch (error) {
     // told by the findings on records
-    return []
+    if (error instanceof MirrorError) return undefined
+    throw error
   }
-}
-
-/** By a record that others agree with: a damaged `published` is a fault of its own. */
-function isReplaced(root: string, shown: Snapshot | undefined): boolean {
-  return (shownSnapshot(root)?.n ?? 0) > (shown?.n ?? 0)
 }
 
 const CONFIG_BYTES_MAX = 65_536
