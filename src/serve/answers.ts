@@ -1,22 +1,36 @@
-import { sha256 } from '../registry/checksum.ts'
+import { type Checksum, sha256 } from '../registry/checksum.ts'
 import { configJson } from '../registry/config-json.ts'
 import { readIndexFile } from '../registry/index-file.ts'
 import { type IndexPath, indexPath, prefixOfPath } from '../registry/sparse-path.ts'
 import type { MirrorReader } from '../store/reader.ts'
-import { FileDamaged, type OpenFile, readWhole, VerifiedFiles } from './files.ts'
+import { FileDamaged, HashedFiles, type OpenFile } from './files.ts'
 import type { Route } from './routes.ts'
 
-/** What to answer. A file is closed by whoever sends it. */
-export type Answer =
-  | {
-      readonly status: 200
-      readonly type: string
-      readonly cache: string
-      readonly etag: string
-      readonly body: Uint8Array | OpenFile
-      readonly hasRanges: boolean
-    }
-  | { readonly status: 400 | 404 | 500 | 503; readonly line: string; readonly fault?: string }
+/** A body with what is said about it. A file is closed by whoever sends it. */
+export interface Found {
+  readonly status: 200
+  readonly type: string
+  readonly cache: string
+  readonly etag: string
+  readonly body: Uint8Array | OpenFile
+  readonly hasRanges: boolean
+}
+
+/** One line for the client, which says nothing of what was asked; `fault` is for the log. */
+interface Refused {
+  readonly status: 400 | 404 | 500 | 503
+  readonly line: string
+  readonly fault?: string
+}
+
+export type Answer = Found | Refused
+
+/** How a kind of file is told to clients. */
+interface Look {
+  readonly type: string
+  readonly cache: string
+  readonly hasRanges?: boolean
+}
 
 const IMMUTABLE = 'public, max-age=31536000, immutable'
 /** cargo revalidates by ETag; a minute spares a mirror the storm of one build farm. */
@@ -24,15 +38,21 @@ const SHORT = 'public, max-age=60'
 const NEVER = 'no-cache'
 const TEXT = 'text/plain; charset=utf-8'
 const JSON_TYPE = 'application/json'
-const CRATE = 'application/gzip'
 
-const NOT_HERE: Answer = { status: 404, line: 'not here: this mirror has nothing of that name' }
+const INDEX_FILE: Look = { type: TEXT, cache: SHORT }
+const NAMED_BY_HASH: Look = { type: TEXT, cache: IMMUTABLE }
+// never `Content-Encoding: gzip`: cargo would unpack it and the checksum fail
+const ARTIFACT: Look = { type: 'application/gzip', cache: IMMUTABLE, hasRanges: true }
+
+const ABOUT = 'crateferry: a verified mirror of a crates registry; its index is at /index/\n'
+const NOT_HERE: Refused = { status: 404, line: 'not here: this mirror has nothing of that name' }
+const LANDING: Refused = { status: 503, line: 'landing: this artifact is being written; ask again' }
 
 /** Turns routes into answers from one mirror. Writes nothing, moves nothing. */
 export class Answers {
   readonly #reader: MirrorReader
   readonly #url: () => string
-  readonly #files = new VerifiedFiles()
+  readonly #files = new HashedFiles()
 
   constructor(reader: MirrorReader, { url }: { readonly url: () => string }) {
     this.#reader = reader
@@ -53,31 +73,23 @@ export class Answers {
   async #answer(route: Route): Promise<Answer> {
     switch (route.kind) {
       case 'about':
-        return text('crateferry: a verified mirror of a crates registry; its index is at /index/\n')
-      case 'config': {
-        const body = configJson({ url: this.#url() })
-        return whole(body, { type: JSON_TYPE, cache: SHORT })
-      }
+        return whole(Buffer.from(ABOUT), { type: TEXT, cache: NEVER })
+      case 'config':
+        return whole(configJson({ url: this.#url() }), { type: JSON_TYPE, cache: SHORT })
       case 'index file':
         return await this.#indexFile(route.path)
       case 'index file by hash': {
         const { path, checksum } = route
-        const file = this.#reader.indexFileByHash(path, checksum)
-        return await this.#named(file, checksum, { type: TEXT, cache: IMMUTABLE })
+        return await this.#proved(this.#reader.indexFileByHash(path, checksum), checksum)
       }
       case 'artifact':
         return await this.#artifact(route)
       case 'version':
         return await this.#version(route)
-      case 'tile': {
-        const file = this.#reader.metadata(route.file)
-        return await this.#named(file, route.checksum, { type: TEXT, cache: IMMUTABLE })
-      }
-      case 'metadata': {
-        const found = await readWhole(this.#reader.metadata(route.file))
-        if (found === undefined) return NOT_HERE
-        return whole(found.bytes, { type: JSON_TYPE, cache: route.isNumbered ? IMMUTABLE : NEVER })
-      }
+      case 'tile':
+        return await this.#proved(this.#reader.metadata(route.file), route.checksum)
+      case 'metadata':
+        return await this.#metadata(route)
       case 'malformed':
         return { status: 400, line: 'bad request: the target is no path' }
       case 'unknown':
@@ -86,31 +98,58 @@ export class Answers {
     return route satisfies never
   }
 
-  /** By what the snapshot names; on a disk without by-hash files, the one under the path. */
+  /**
+   * The file that the snapshot or its held record names, from where it lies by hash. Under the path
+   * a writer may already have put the next one's, so that file counts only where the disk keeps
+   * none by hash: then either of the two is a whole state.
+   */
   async #indexFile(path: IndexPath): Promise<Answer> {
-    const named = await this.#reader.indexFile(path)
-    if (named === undefined) return NOT_HERE
-    const look = { type: TEXT, cache: SHORT }
-    for (const file of named.files) {
-      const answer = await this.#named(file, named.checksum, look)
-      if (answer.status === 200) return answer
-    }
-    throw new Error(`index/${path}: sha256 ${named.checksum} is named and not here`)
+    if (this.#reader.published() === undefined) return await this.#appeared(path)
+    const checksum = await this.#reader.indexFile(path)
+    if (checksum === undefined) return NOT_HERE
+    const byHash = this.#reader.indexFileByHash(path, checksum)
+    const answer = await this.#proved(byHash, checksum, INDEX_FILE)
+    if (answer.status === 200) return answer
+    return await this.#byPath(path, [checksum, await this.#reader.nextIndexFile(path)])
+  }
+
+  async #byPath(path: IndexPath, named: readonly (Checksum | undefined)[]): Promise<Answer> {
+    const file = this.#reader.indexFileByPath(path)
+    const body = await this.#files.open(file)
+    if (body === undefined) throw new FileDamaged(file, 'is named and not here')
+    if (named.includes(body.checksum)) return found(body, INDEX_FILE)
+    await body[Symbol.asyncDispose]()
+    throw new FileDamaged(file, `does not match sha256 ${named[0]}`)
+  }
+
+  /**
+   * During a first sync a crate's file is under its path as soon as the crate is whole. That its
+   * hash is a name too proves the bytes, as no snapshot can yet.
+   */
+  async #appeared(path: IndexPath): Promise<Answer> {
+    const file = this.#reader.indexFileByPath(path)
+    const body = await this.#files.open(file)
+    if (body === undefined) return NOT_HERE
+    await body[Symbol.asyncDispose]()
+    const byHash = this.#reader.indexFileByHash(path, body.checksum)
+    const answer = await this.#proved(byHash, body.checksum, INDEX_FILE)
+    if (answer.status === 200) return answer
+    throw new FileDamaged(file, `has sha256 ${body.checksum}, which was never verified`)
   }
 
   /** Its name is its proof; why one is not here the snapshot may know. */
-  async #artifact({ prefix, checksum }: Route & { kind: 'artifact' }): Promise<Answer> {
-    if (await this.#reader.isLanding(prefix, checksum)) {
-      return { status: 503, line: 'landing: this artifact is being written; ask again' }
+  async #artifact({
+    prefix,
+    checksum,
+  }: Omit<Route & { kind: 'artifact' }, 'kind'>): Promise<Answer> {
+    const answer = await this.#proved(this.#reader.artifact(prefix, checksum), checksum, ARTIFACT)
+    // after the file was opened: a name that leaves the list in between was proved by then
+    if (this.#reader.isLanding(prefix, checksum)) {
+      if (answer.status === 200) await closeBody(answer)
+      return LANDING
     }
-    const file = this.#reader.artifact(prefix, checksum)
-    const answer = await this.#named(file, checksum, {
-      type: CRATE,
-      cache: IMMUTABLE,
-      ranges: true,
-    })
-    if (answer.status !== 404) return answer
-    const missing = await this.#reader.missing(prefix, checksum)
+    if (answer.status === 200) return answer
+    const missing = this.#reader.missing(prefix, checksum)
     return missing === undefined ? answer : { status: missing.status, line: missing.reason }
   }
 
@@ -119,43 +158,51 @@ export class Answers {
     const path = indexPath(crate)
     const index = await this.#indexFile(path)
     if (index.status !== 200) return index
-    const bytes = await bytesOf(index.body)
-    const { entries } = readIndexFile(bytes, path, { signed: true })
+    const { entries } = readIndexFile(await bytesOf(index.body), path, { signed: true })
     const prefix = prefixOfPath(path)
-    let last: Answer = NOT_HERE
-    for (const entry of entries) {
+    let refused: Answer = NOT_HERE
+    for (const { checksum, ...entry } of entries) {
       if (entry.version !== version || entry.crate !== crate) continue
-      last = await this.#artifact({ kind: 'artifact', prefix, checksum: entry.checksum })
-      if (last.status === 200) return { ...last, cache: SHORT }
+      const answer = await this.#artifact({ prefix, checksum })
+      if (answer.status === 200) return { ...answer, cache: SHORT }
+      if (refused === NOT_HERE) refused = answer
     }
-    return last
+    return refused
   }
 
-  async #named(
-    file: string,
-    checksum: Parameters<VerifiedFiles['open']>[1],
-    look: { readonly type: string; readonly cache: string; readonly ranges?: boolean },
-  ): Promise<Answer> {
-    const body = await this.#files.open(file, checksum)
+  /** No hash names it: whoever follows the chain verifies it. */
+  async #metadata({ file, isNumbered }: Route & { kind: 'metadata' }): Promise<Answer> {
+    const body = await this.#files.open(this.#reader.metadata(file))
     if (body === undefined) return NOT_HERE
-    const { type, cache, ranges = false } = look
-    return { status: 200, type, cache, etag: `"${checksum}"`, body, hasRanges: ranges }
+    return found(body, { type: JSON_TYPE, cache: isNumbered ? IMMUTABLE : NEVER })
   }
+
+  /** A file whose bytes must have this hash. @throws {FileDamaged} (P1) */
+  async #proved(file: string, checksum: Checksum, look: Look = NAMED_BY_HASH): Promise<Answer> {
+    const body = await this.#files.open(file)
+    if (body === undefined) return NOT_HERE
+    if (body.checksum === checksum) return found(body, look)
+    await body[Symbol.asyncDispose]()
+    throw new FileDamaged(file, `does not match sha256 ${checksum}`)
+  }
+}
+
+function found(body: OpenFile, { type, cache, hasRanges = false }: Look): Found {
+  return { status: 200, type, cache, etag: `"${body.checksum}"`, body, hasRanges }
+}
+
+function whole(body: Uint8Array, { type, cache }: Look): Found {
+  return { status: 200, type, cache, etag: `"${sha256(body)}"`, body, hasRanges: false }
+}
+
+async function closeBody({ body }: Found): Promise<void> {
+  if (!(body instanceof Uint8Array)) await body[Symbol.asyncDispose]()
 }
 
 async function bytesOf(body: Uint8Array | OpenFile): Promise<Uint8Array> {
   if (body instanceof Uint8Array) return body
   await using file = body
-  return await file.handle.readFile()
-}
-
-function text(line: string): Answer {
-  return whole(Buffer.from(line), { type: TEXT, cache: NEVER })
-}
-
-function whole(
-  body: Uint8Array,
-  { type, cache }: { readonly type: string; readonly cache: string },
-): Answer {
-  return { status: 200, type, cache, etag: `"${sha256(body)}"`, body, hasRanges: false }
+  const bytes = Buffer.allocUnsafe(file.size)
+  await file.read(bytes, 0)
+  return bytes
 }

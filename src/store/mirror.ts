@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { MirrorError, quoted } from '../error.ts'
 import { type Checksum, isChecksum, sha256 } from '../registry/checksum.ts'
-import { discardFile, makeFolder, replaceFile } from './durable.ts'
+import { discardFile, makeFolder, replaceFile, wrapped } from './durable.ts'
 import {
   CONFIGURATION,
   CRATES,
@@ -12,6 +12,7 @@ import {
   INDEX,
   MARKER,
   OWNERS,
+  ownerFolder,
   PARTIALS,
   PUBLIC,
   QUARANTINE,
@@ -51,18 +52,23 @@ export class Mirror {
    * because a medium that is pulled out leaves an empty mount point that takes writes in silence.
    */
   async assertStillHere(): Promise<void> {
-    const found = statSync(this.root, { throwIfNoEntry: false })
-    if (found === undefined || found.dev !== this.#device || found.ino !== this.#inode) {
-      const change = found === undefined ? 'is gone' : `changed dev ${this.#device} → ${found.dev}`
+    const change = this.#change(statsOf(this.root))
+    if (change !== undefined) {
       const advice = `insert the medium with mirror ${this.marker.uuid} again`
-      throw new MirrorError('io', `${this.root}: mount ${change}; ${advice}`)
+      throw new MirrorError('io', `${this.root}: ${change}; ${advice}`)
     }
-    const { uuid } = readMarker(this.root)
+    const uuid = readMarker(this.root)?.uuid ?? 'no marker'
     if (uuid === this.marker.uuid) return
-    throw new MirrorError(
-      'no-mirror',
-      `${this.root}: expected mirror ${this.marker.uuid}, found ${uuid}`,
-    )
+    const message = `${this.root}: expected mirror ${this.marker.uuid}, found ${uuid}`
+    throw new MirrorError('no-mirror', message)
+  }
+
+  /** A link that now leads elsewhere, or a folder put in the place of ours, has another inode. */
+  #change(found: Stats | undefined): string | undefined {
+    if (found === undefined) return 'the folder is gone'
+    if (found.dev !== this.#device) return `mount changed dev ${this.#device} → ${found.dev}`
+    if (found.ino !== this.#inode) return 'another folder has taken its place'
+    return undefined
   }
 }
 
@@ -70,8 +76,12 @@ export class Mirror {
 export async function openMirror(folder: string): Promise<Mirror> {
   const root = resolve(folder)
   const marker = readMarker(root)
-  const [shown, ours] = [PUBLIC, STATE].map(name => statSync(join(root, name)).dev)
-  if (shown !== ours) {
+  if (marker === undefined) {
+    throw new MirrorError('no-mirror', `${root} is no mirror: it has no ${MARKER}; use init`)
+  }
+  const shown = statsOf(join(root, PUBLIC))
+  if (shown === undefined) throw new MirrorError('damaged', `${join(root, PUBLIC)} is missing`)
+  if (shown.dev !== statsOf(join(root, STATE))?.dev) {
     throw new MirrorError(
       'usage',
       `${root}: ${PUBLIC}/ and ${STATE}/ must be on one file system, or nothing can be renamed in`,
@@ -80,16 +90,23 @@ export async function openMirror(folder: string): Promise<Mirror> {
   return new Mirror(root, marker)
 }
 
-function readMarker(root: string): Marker {
-  const marker = readRecord(join(root, MARKER), isMarker)
-  if (marker !== undefined) return marker
-  throw new MirrorError('no-mirror', `${root} is no mirror: it has no ${MARKER}; use init`)
+const FORMAT = 1
+
+function readMarker(root: string): Marker | undefined {
+  if (statsOf(join(root, MARKER)) === undefined) return undefined
+  const marker = readRecord(join(root, MARKER), isObject)
+  if (marker === undefined || isMarker(marker)) return marker
+  const { format } = marker
+  if (Number.isSafeInteger(format) && format !== FORMAT) {
+    const known = `this program reads ${FORMAT}`
+    throw new MirrorError('no-mirror', `${root} is a mirror of format ${format}, ${known}`)
+  }
+  throw new MirrorError('damaged', `${join(root, MARKER)} has not the form of a marker`)
 }
 
-function isMarker(value: unknown): value is Marker {
+function isMarker(value: Record<string, unknown>): value is Record<string, unknown> & Marker {
   return (
-    isObject(value) &&
-    value['format'] === 1 &&
+    value['format'] === FORMAT &&
     typeof value['uuid'] === 'string' &&
     (value['trust'] === 'tuf' || value['trust'] === 'observed') &&
     (value['root'] === null || isChecksum(value['root']))
@@ -109,46 +126,86 @@ export async function createMirror(
   },
 ): Promise<Mirror> {
   const root = resolve(folder)
-  refuseUnlessFree(root)
+  // another root than the pinned one must not stay in its history
+  for (const file of leftovers(root)) await discardFile(join(root, file))
   for (const name of FOLDERS) await makeFolder(join(root, name))
-  const write = async (name: string, bytes: Uint8Array): Promise<void> => {
-    const via = join(root, OWNERS, 'init')
-    await discardFile(via)
-    await makeFolder(join(root, name, '..'))
-    await replaceFile(join(root, name), bytes, { via })
-  }
   const { pinnedRoot, trust } = options
   if (pinnedRoot !== undefined) {
-    const { version, bytes } = pinnedRoot
-    await write(`${TRUST.upstream}/root_history/${version}.root.json`, bytes)
+    await write(root, `${ROOT_HISTORY}/${pinnedRoot.version}.root.json`, pinnedRoot.bytes)
   }
-  await write(CONFIGURATION, Buffer.from(options.configuration))
+  await write(root, CONFIGURATION, Buffer.from(options.configuration))
   const fingerprint = pinnedRoot === undefined ? null : sha256(pinnedRoot.bytes)
-  const marker: Marker = { format: 1, uuid: randomUUID(), trust, root: fingerprint }
-  await write(MARKER, recordBytes(marker))
+  const marker: Marker = { format: FORMAT, uuid: randomUUID(), trust, root: fingerprint }
+  await write(root, MARKER, recordBytes(marker))
   return new Mirror(root, marker)
 }
 
-const FOLDERS = [INDEX, CRATES, TUF, PARTIALS, OWNERS, SNAPSHOTS, EVIDENCE, QUARANTINE]
-const MADE_BY_INIT = new Set([PUBLIC, STATE, CONFIGURATION])
+const ROOT_HISTORY = `${TRUST.upstream}/root_history`
+const FOLDERS = [
+  INDEX,
+  CRATES,
+  TUF,
+  PARTIALS,
+  OWNERS,
+  SNAPSHOTS,
+  EVIDENCE,
+  QUARANTINE,
+  ROOT_HISTORY,
+]
 
-function refuseUnlessFree(root: string): void {
-  const refusal = (why: string): MirrorError => new MirrorError('usage', `${quoted(root)} ${why}`)
-  if (root === '/' || root === homedir())
-    throw refusal('cannot be a mirror; use a folder of its own')
-  const found = statSync(root, { throwIfNoEntry: false })
-  if (found === undefined) return
-  if (!found.isDirectory()) throw refusal('is not a folder')
-  if (statSync(join(root, MARKER), { throwIfNoEntry: false }) !== undefined) {
-    throw refusal('is a mirror already')
-  }
-  // what an init that was killed left is its own: nothing public can be there without a marker
-  const isFree = readdirSync(root).every(name => MADE_BY_INIT.has(name)) && !hasPublicFiles(root)
-  if (!isFree) throw refusal('is not empty and has no mirror marker; use an empty folder')
+/** Nobody holds a lock yet: what is on its way lies where an owner's folder would. */
+const ON_ITS_WAY = ownerFolder('init')
+
+async function write(root: string, file: string, bytes: Uint8Array): Promise<void> {
+  await replaceFile(join(root, file), bytes, { via: join(root, ON_ITS_WAY) })
 }
 
-function hasPublicFiles(root: string): boolean {
-  if (statSync(join(root, PUBLIC), { throwIfNoEntry: false }) === undefined) return false
-  const entries = readdirSync(join(root, PUBLIC), { recursive: true, withFileTypes: true })
-  return entries.some(entry => !entry.isDirectory())
+/** What an init that was killed left behind; throws where a mirror cannot be made. */
+function leftovers(root: string): string[] {
+  const refusal = (why: string): MirrorError => new MirrorError('usage', `${quoted(root)} ${why}`)
+  const found = statsOf(root)
+  if (root === '/' || (found !== undefined && isHome(root))) {
+    throw refusal('cannot be a mirror; use a folder of its own')
+  }
+  if (found === undefined) return []
+  if (!found.isDirectory()) throw refusal('is not a folder')
+  if (statsOf(join(root, MARKER)) !== undefined) throw refusal('is a mirror already')
+  const files = filesOfInit(root)
+  if (files === undefined) {
+    throw refusal('is not empty and has no mirror marker; use an empty folder')
+  }
+  return files
+}
+
+function isHome(root: string): boolean {
+  const home = homedir()
+  return existsSync(home) && realpathSync(root) === realpathSync(home)
+}
+
+/**
+ * The files of an init that did not come as far as the marker; undefined where there is anything
+ * else. A configuration without the folders is not its work: they are made before.
+ */
+function filesOfInit(root: string): string[] | undefined {
+  const names = readdirSync(root)
+  if (!names.every(name => [PUBLIC, STATE, CONFIGURATION].includes(name))) return undefined
+  if (names.includes(CONFIGURATION) && !existsSync(join(root, ROOT_HISTORY))) return undefined
+  const entries = readdirSync(root, { recursive: true, withFileTypes: true })
+  const files = entries
+    .filter(entry => !entry.isDirectory())
+    .map(entry => join(entry.parentPath, entry.name).slice(join(root, '/').length))
+  return files.every(isOfInit) ? files : undefined
+}
+
+function isOfInit(file: string): boolean {
+  if (file === CONFIGURATION || file === ON_ITS_WAY) return true
+  return file.startsWith(`${ROOT_HISTORY}/`) && file.endsWith('.root.json')
+}
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    throw wrapped(error, path)
+  }
 }

@@ -1,14 +1,14 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Checksum, sha256 } from '../registry/checksum.ts'
+import type { Checksum } from '../registry/checksum.ts'
 import { readIndexFile } from '../registry/index-file.ts'
 import { type IndexPath, type Prefix, prefixOfPath } from '../registry/sparse-path.ts'
 import { lookUp } from '../tree/prove.ts'
 import { readLanding } from './landing.ts'
 import { artifactFile, indexFile, indexFileByHash, PUBLIC, PUBLISHED } from './layout.ts'
 import {
-  type Held,
   isBelieved,
+  readNext,
   readPublished,
   rootRef,
   type Snapshot,
@@ -16,23 +16,23 @@ import {
 } from './snapshot.ts'
 import { localTiles } from './tiles.ts'
 
-/**
- * An index file that a reader may be given: any of `files` (absolute) whose bytes have `checksum`.
- * The first is named by it; a disk without hard links may have only the second, under the path.
- */
-export interface NamedIndexFile {
-  readonly checksum: Checksum
-  readonly files: readonly string[]
+/** Why an artifact that somebody asks for is not here: it may come yet (503), or it will not (404). */
+export interface Missing {
+  readonly status: 404 | 503
+  readonly reason: string
 }
 
 /**
  * What a mirror shows to readers. It takes no lock and writes nothing: each answer is of the
- * snapshot that `state/published` names at that moment, whatever a writer is doing (P4).
+ * snapshot that `state/published` names at that moment, whatever a writer is doing (P4). It gives
+ * names and the checksums they must have; whoever opens the files verifies them.
  */
 export class MirrorReader {
   readonly root: string
   #published: Snapshot | undefined
   #publishedStamp = ''
+  /** What the held crates' new index files name, read once for each published snapshot. */
+  readonly #wanted = new Map<IndexPath, ReadonlySet<Checksum>>()
 
   constructor(root: string) {
     this.root = root
@@ -45,28 +45,28 @@ export class MirrorReader {
     if (stamp !== this.#publishedStamp) {
       this.#published = readPublished(this.root)
       this.#publishedStamp = stamp
+      this.#wanted.clear()
     }
     return this.#published
   }
 
-  /** The index file the snapshot, or its held record, names; undefined: it names none. */
-  async indexFile(path: IndexPath): Promise<NamedIndexFile | undefined> {
-    const snapshot = this.published()
-    if (snapshot === undefined) return this.#beforeFirstSnapshot(path)
+  /** The checksum of the path's index file by the snapshot or its held record; undefined: it has none. */
+  async indexFile(path: IndexPath): Promise<Checksum | undefined> {
+    return await this.#named(this.published(), path)
+  }
+
+  /** The same by a snapshot that is decided and about to be published. */
+  async nextIndexFile(path: IndexPath): Promise<Checksum | undefined> {
+    return await this.#named(readNext(this.root), path)
+  }
+
+  async #named(snapshot: Snapshot | undefined, path: IndexPath): Promise<Checksum | undefined> {
+    if (snapshot === undefined) return undefined
     const entry = await lookUp(rootRef(snapshot.tree), path, localTiles(this.root))
-    const checksum = underPath(snapshot, path, entry?.sha256)
-    if (checksum === undefined) return undefined
-    return { checksum, files: [this.indexFileByHash(path, checksum), this.#byPath(path)] }
+    return underPath(snapshot, path, entry?.sha256)
   }
 
-  /** A first sync shows each crate as soon as it is whole: its by-path file is what is known. */
-  #beforeFirstSnapshot(path: IndexPath): NamedIndexFile | undefined {
-    const file = this.#byPath(path)
-    if (!existsSync(file)) return undefined
-    return { checksum: sha256(readFileSync(file)), files: [file] }
-  }
-
-  #byPath(path: IndexPath): string {
+  indexFileByPath(path: IndexPath): string {
     return join(this.root, indexFile(path))
   }
 
@@ -83,38 +83,43 @@ export class MirrorReader {
     return join(this.root, PUBLIC, file)
   }
 
-  /** Whether a name is given but not yet proved durable: it is not to be served (P1). */
-  async isLanding(prefix: Prefix, checksum: Checksum): Promise<boolean> {
+  /**
+   * Whether the artifact's name may be given and is not yet proved durable (P3). A file opened
+   * before this says no was proved when it was opened; asked the other way round it may not be.
+   */
+  isLanding(prefix: Prefix, checksum: Checksum): boolean {
     return readLanding(this.root)?.includes(artifactFile(prefix, checksum)) ?? false
   }
 
   /** Why an artifact is not here, where the snapshot says so. */
-  async missing(
-    prefix: Prefix,
-    checksum: Checksum,
-  ): Promise<{ readonly status: 404 | 503; readonly reason: string } | undefined> {
+  missing(prefix: Prefix, checksum: Checksum): Missing | undefined {
     const snapshot = this.published()
     if (snapshot === undefined) return undefined
-    for (const [path, held] of Object.entries(snapshot.held) as [IndexPath, Held][]) {
-      if (prefixOfPath(path) === prefix && this.#names(path, held.want, checksum)) {
-        return { status: 503, reason: `held: ${held.reason}` }
-      }
+    for (const path of Object.keys(snapshot.held) as IndexPath[]) {
+      if (prefixOfPath(path) !== prefix) continue
+      const held = snapshot.held[path]
+      if (held === undefined || !this.#wantedBy(path, held.want).has(checksum)) continue
+      return { status: 503, reason: `held: index/${path}: ${held.reason}` }
     }
     const absent = snapshot.absent[checksum]
     if (absent === undefined || !isBelieved(absent)) return undefined
-    return {
-      status: 404,
-      reason: `absent at its origin since ${absent.first} (status ${absent.status})`,
-    }
+    const { crate, version, first, last, status } = absent
+    const seen = `status ${status} from ${first} to ${last}`
+    return { status: 404, reason: `absent: its origin has no ${crate}@${version}: ${seen}` }
   }
 
-  #names(path: IndexPath, want: Checksum, checksum: Checksum): boolean {
+  #wantedBy(path: IndexPath, want: Checksum): ReadonlySet<Checksum> {
+    const known = this.#wanted.get(path)
+    if (known !== undefined) return known
     try {
       const bytes = readFileSync(this.indexFileByHash(path, want))
-      return readIndexFile(bytes, path, { signed: true }).entries.some(e => e.checksum === checksum)
+      const { entries } = readIndexFile(bytes, path, { signed: true })
+      const wanted = new Set(entries.map(entry => entry.checksum))
+      this.#wanted.set(path, wanted)
+      return wanted
     } catch {
       // a held crate whose new index file is not here, or is refused: nothing names its artifacts
-      return false
+      return new Set()
     }
   }
 }

@@ -1,0 +1,109 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
+import type { Found } from './answers.ts'
+import { isNotModified, type Part, partOf } from './conditions.ts'
+import { FileDamaged, type OpenFile } from './files.ts'
+
+/** How slowly a body may be taken: each piece has the grace and its own length at this rate. */
+export interface Pace {
+  readonly graceMs: number
+  readonly bytesPerSecond: number
+}
+
+/** Sends a body, a part of it, or that the client has it; whatever happens its file is closed. */
+export async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: Found,
+  pace: Pace,
+): Promise<void> {
+  await using file = answer.body instanceof Uint8Array ? undefined : answer.body
+  const { etag, type, cache, body } = answer
+  const size = body instanceof Uint8Array ? body.length : body.size
+  response.setHeader('etag', etag)
+  response.setHeader('cache-control', cache)
+  if (isNotModified(request.headers['if-none-match'], etag)) {
+    response.writeHead(304).end()
+    return
+  }
+  const part = partFor(request, answer, size)
+  if (part === 'unsatisfiable') {
+    response.setHeader('content-range', `bytes */${size}`)
+    sendLine(request, response, { status: 416, line: 'range not satisfiable' })
+    return
+  }
+  if (answer.hasRanges) response.setHeader('accept-ranges', 'bytes')
+  response.setHeader('content-type', type)
+  const { start, end } = part === 'whole' ? { start: 0, end: size } : part
+  if (part !== 'whole') response.setHeader('content-range', `bytes ${start}-${end - 1}/${size}`)
+  response.setHeader('content-length', end - start)
+  response.writeHead(part === 'whole' ? 200 : 206)
+  if (request.method === 'HEAD') response.end()
+  else if (body instanceof Uint8Array) response.end(body)
+  else if (file !== undefined) await stream(file, response, { start, end }, pace)
+}
+
+/** A range is of GET alone (RFC 9110 14.2): HEAD tells of the whole. */
+function partFor(
+  { method, headers }: IncomingMessage,
+  { hasRanges, etag }: Found,
+  size: number,
+): Part | 'whole' | 'unsatisfiable' {
+  if (!hasRanges || method !== 'GET') return 'whole'
+  const ifRange = headers['if-range']?.toString()
+  return partOf(size, etag, { range: headers.range, ifRange })
+}
+
+const PIECE_BYTES = 65_536
+
+/**
+ * Reads as fast as the client takes, a piece at a time. A file that shrinks under us ends the
+ * connection: a short body must not look whole.
+ */
+async function stream(
+  file: OpenFile,
+  response: ServerResponse,
+  part: Part,
+  pace: Pace,
+): Promise<void> {
+  const expect = patience(response, pace)
+  const pieces = async function* (): AsyncGenerator<Buffer> {
+    for (let at = part.start; at < part.end; at += PIECE_BYTES) {
+      const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, part.end - at))
+      await file.read(piece, at)
+      expect(piece.length)
+      yield piece
+    }
+  }
+  try {
+    await pipeline(pieces, response)
+  } catch (error) {
+    // a client that leaves is its own matter; `pipeline` has ended the connection either way
+    if (error instanceof FileDamaged) throw error
+  }
+}
+
+/** Drops a client that does not take what it was given in the time that the pace allows. */
+function patience(response: ServerResponse, pace: Pace): (bytes: number) => void {
+  let timer: NodeJS.Timeout | undefined
+  response.once('close', () => clearTimeout(timer))
+  return bytes => {
+    clearTimeout(timer)
+    const ms = pace.graceMs + (bytes * 1000) / pace.bytesPerSecond
+    timer = setTimeout(() => response.destroy(), ms).unref()
+  }
+}
+
+/** One line of text: cargo prints the body of an answer that it does not like. */
+export function sendLine(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, line }: { readonly status: number; readonly line: string },
+): void {
+  const body = Buffer.from(`${line.replaceAll(/\p{Cc}+/gu, ' ')}\n`)
+  response.setHeader('content-type', 'text/plain; charset=utf-8')
+  response.setHeader('cache-control', 'no-store')
+  response.setHeader('content-length', body.length)
+  response.writeHead(status)
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
