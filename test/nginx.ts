@@ -1,6 +1,8 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,60 +12,84 @@ export interface RunningNginx extends AsyncDisposable {
   readonly pid: number
 }
 
+export interface NginxOptions {
+  /** A line for each request goes here. Nothing is logged without it: a log costs time. */
+  readonly accessLog?: string
+}
+
 /**
  * A real nginx on loopback that shows `folder` as it is, without any rewrite rule. Undefined, with
  * a loud line, where there is none.
  */
-export async function startNginx(folder: string, port: number): Promise<RunningNginx | undefined> {
+export async function startNginx(
+  folder: string,
+  port: number,
+  { accessLog }: NginxOptions = {},
+): Promise<RunningNginx | undefined> {
   const scratch = await mkdtemp(join(tmpdir(), 'crateferry-nginx-'))
   const file = join(scratch, 'nginx.conf')
-  await writeFile(file, configuration(folder, scratch, port))
+  await writeFile(file, configuration({ folder, scratch, port, accessLog }))
+  // Debian keeps it where only root looks for programs
   const path = `${process.env['PATH']}:/usr/sbin`
   const child = spawn('nginx', ['-c', file, '-p', scratch, '-e', 'stderr'], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, PATH: path },
   })
-  const failed = once(child, 'error').then(() => 'failed' as const)
-  const started = once(child, 'spawn').then(() => 'started' as const)
-  if ((await Promise.race([failed, started])) === 'failed') {
-    process.stderr.write('NO NGINX JOURNEYS: there is no nginx here\n')
+  try {
+    await once(child, 'spawn')
+    await serving(child, join(scratch, 'nginx.pid'))
+  } catch (error) {
     await rm(scratch, { recursive: true })
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    process.stderr.write('NO NGINX: what needs one is left out\n')
     return undefined
   }
-  failed.catch(() => {})
-  const url = `http://127.0.0.1:${port}`
-  await answering(url)
   return {
-    url,
+    url: `http://127.0.0.1:${port}`,
     pid: child.pid ?? 0,
     [Symbol.asyncDispose]: async () => {
-      const ended = once(child, 'exit')
-      child.kill('SIGQUIT')
-      await ended
+      if (!hasEnded(child)) {
+        const ended = once(child, 'exit')
+        child.kill('SIGQUIT')
+        await ended
+      }
       await rm(scratch, { recursive: true })
     },
   }
 }
 
-async function answering(url: string): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    try {
-      await fetch(url)
-      return
-    } catch {
-      await sleep(50)
-    }
-  }
-  throw new Error(`nginx does not answer at ${url}`)
+/** nginx cannot choose a port itself. Another process could take this one first, which is seen then. */
+export async function freePort(): Promise<number> {
+  await using server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
 }
 
-const configuration = (folder: string, scratch: string, port: number): string => `daemon off;
+/** The pid file comes after the port is bound; that the port answers could be another's doing. */
+async function serving(child: ChildProcess, pidFile: string): Promise<void> {
+  while (!existsSync(pidFile)) {
+    if (hasEnded(child)) throw new Error(`nginx ended with ${child.exitCode} instead of serving`)
+    await sleep(20)
+  }
+}
+
+const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
+  exitCode !== null || signalCode !== null
+
+interface Configured {
+  readonly folder: string
+  readonly scratch: string
+  readonly port: number
+  readonly accessLog: string | undefined
+}
+
+const configuration = ({ folder, scratch, port, accessLog }: Configured): string => `daemon off;
 worker_processes 2;
 pid ${scratch}/nginx.pid;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
 events { worker_connections 1024; }
 http {
-  access_log off;
+  access_log ${accessLog ?? 'off'};
   log_not_found off;
   sendfile on;
   keepalive_requests 1000000;

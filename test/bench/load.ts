@@ -60,8 +60,8 @@ function randomBlock(seed: number): Buffer {
   return Buffer.concat(parts)
 }
 
-/** mulberry32: enough for sizes. */
-function generator(seed: number): () => number {
+/** mulberry32: enough for sizes and lots. */
+export function generator(seed: number): () => number {
   let state = seed
   return () => {
     state = (state + 0x6d2b79f5) | 0

@@ -1,124 +1,104 @@
 // `npm run bench:sync`: crateferry against curl, sha256sum and sync in a row, side by side in one run.
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startNginx } from '../nginx.ts'
-import { makeLoad } from './load.ts'
-import { type Cost, measured } from './measured.ts'
+import { freePort, startNginx } from '../nginx.ts'
+import { CONTESTANTS, type Contestant, layCourse, type Run, race } from './contestants.ts'
+import { generator } from './load.ts'
+import { mountLoop } from './loop.ts'
+import { isMet, line, nothingChanged } from './nothing-changed.ts'
+import { signedLoad } from './repository.ts'
+import { judge, table, verdictLines } from './result.ts'
+
+/** What a sync leaves free, and the file system's own needs. */
+const LOOP_SPARE_BYTES = 3_000_000_000
+
+const HELP = `npm run bench:sync -- [options]
+  --rounds N          rounds in which everyone runs once (3)
+  --artifacts N       artifacts of the load (20000, which are 1.03 GB)
+  --data DIR          where the load is kept between runs (a folder in the temporary one)
+  --loop              write to a loop-mounted ext4 in a file; needs root
+  --nothing-changed   instead: what a sync costs that finds nothing new, at 250 and at N artifacts
+  --json              the result as one JSON object on stdout
+Exit code 1 when a figure that has to be reached is not.`
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     artifacts: { type: 'string', default: '20000' },
     data: { type: 'string', default: join(tmpdir(), 'crateferry-bench') },
+    loop: { type: 'boolean', default: false },
+    'nothing-changed': { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 })
-const rounds = Number(values.rounds)
+const data = resolve(values.data)
 const artifacts = Number(values.artifacts)
-const PORT = 18_388
-const URL_OF = `http://127.0.0.1:${PORT}`
-const NODE = process.execPath
-const BIN = resolve('bin/crateferry.js')
 
-const data = join(values.data, String(artifacts))
-const repository = join(data, 'repository')
-mkdirSync(data, { recursive: true })
-console.log(`load: ${artifacts} artifacts in ${data}`)
-makeLoad(join(data, 'plain'), { artifacts, seed: 1 })
-execFileSync(NODE, [BIN, 'upstream', repository, '--from', join(data, 'plain')], {
-  stdio: ['ignore', 'inherit', 'inherit'],
-})
-const shown = join(repository, 'public')
-const names = readdirSync(join(shown, 'crates'), { recursive: true, encoding: 'utf8' })
-const crates = names.filter(name => name.endsWith('.crate'))
-const bytes = Number(
-  execFileSync('sh', [
-    '-c',
-    `find '${shown}/crates' -type f -printf '%s\\n' | awk '{n+=$1} END {print n}'`,
-  ]),
-)
-const scratch = mkdtempSync(join(data, 'run-'))
-const list = join(scratch, 'curl.list')
-const sums = join(scratch, 'sums')
-writeFileSync(
-  list,
-  crates.map(name => `url = "${URL_OF}/crates/${name}"\noutput = "crates/${name}"\n`).join(''),
-)
-writeFileSync(sums, crates.map(name => `${name.slice(-70, -6)}  crates/${name}\n`).join(''))
+if (values.help) console.log(HELP)
+else process.exitCode = (await inScratch(values['nothing-changed'] ? changeless : compare)) ? 0 : 1
 
-interface Contestant {
-  readonly name: string
-  run(folder: string): Promise<Cost>
+/** Results of either kind for machines, or lines for people. */
+function told(result: object, lines: readonly string[]): void {
+  console.log(values.json ? JSON.stringify(result) : lines.join('\n'))
 }
 
-const CURL = `curl -s --parallel --parallel-max 64 --create-dirs -K '${list}'`
-const contestants: readonly Contestant[] = [
-  {
-    name: 'crateferry sync',
-    run: async folder => {
-      const root = join(shown, 'tuf/1.root.json')
-      execFileSync(NODE, [BIN, 'init', folder, '--upstream', URL_OF, '--root', root], {
-        stdio: 'ignore',
-      })
-      return await measured('sh', [
-        '-c',
-        `${NODE} '${BIN}' sync --quiet --mirror '${folder}'; s=$?; sync -f '${folder}'; exit $s`,
-      ])
-    },
-  },
-  {
-    name: 'curl + sha256sum + sync -f',
-    run: async folder => {
-      mkdirSync(folder)
-      const check = `sha256sum --quiet -c '${sums}'`
-      return await measured('sh', ['-c', `cd '${folder}' && ${CURL} && ${check} && sync -f .`])
-    },
-  },
-]
-
-await using nginx = await startNginx(shown, PORT)
-if (nginx === undefined) process.exit(1)
-const costs = new Map<string, Cost[]>(contestants.map(({ name }) => [name, []]))
-for (let round = 0; round < rounds; round += 1) {
-  const order = round % 2 === 0 ? contestants : contestants.toReversed()
-  for (const { name, run } of order) {
-    const folder = join(scratch, 'out')
-    rmSync(folder, { recursive: true, force: true })
-    execFileSync('sync')
-    const cost = await run(folder)
-    const base = name.startsWith('crateferry') ? join(folder, 'public') : folder
-    execFileSync('sha256sum', ['--quiet', '-c', sums], {
-      cwd: base,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
-    if (cost.exit !== 0) throw new Error(`${name} ended with exit ${cost.exit}`)
-    costs.get(name)?.push(cost)
-    console.log(
-      `round ${round + 1}: ${name}: ${cost.seconds.toFixed(2)} s, load ${loadavg()[0]?.toFixed(1)}`,
-    )
+/** A folder beside the load, so on the same file system, that is gone afterwards. */
+async function inScratch(run: (scratch: string) => Promise<boolean>): Promise<boolean> {
+  mkdirSync(data, { recursive: true })
+  const scratch = mkdtempSync(join(data, 'run-'))
+  try {
+    return await run(scratch)
+  } finally {
+    rmSync(scratch, { recursive: true })
   }
 }
-rmSync(scratch, { recursive: true, force: true })
 
-const median = (numbers: readonly number[]): number =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
-console.log(
-  `\n${crates.length} artifacts, ${(bytes / 1e9).toFixed(2)} GB, ${rounds} rounds; medians`,
-)
-for (const [name, all] of costs) {
-  const seconds = median(all.map(cost => cost.seconds))
-  const cpu = median(all.map(cost => cost.cpuSeconds))
-  const peak = Math.max(...all.map(cost => cost.peakBytes))
-  console.log(
-    `${name.padEnd(28)} ${seconds.toFixed(2).padStart(7)} s ${(crates.length / seconds).toFixed(0).padStart(6)} artifacts/s ${(bytes / 1e6 / seconds).toFixed(0).padStart(5)} MB/s ${((cpu / crates.length) * 1e6).toFixed(0).padStart(6)} µs CPU/artifact ${(peak / 1e6).toFixed(0).padStart(5)} MB peak`,
-  )
+async function changeless(scratch: string): Promise<boolean> {
+  const found = [
+    await nothingChanged(data, scratch, 250),
+    await nothingChanged(data, scratch, artifacts),
+  ].filter(one => one !== undefined)
+  told({ nothingChanged: found }, found.map(line))
+  return found.length > 0 && found.every(isMet)
 }
-const [ours = [], theirs = []] = [...costs.values()]
-const ratio = median(ours.map((cost, i) => (theirs[i]?.seconds ?? 0) / cost.seconds))
-const isMet = ratio >= 1
-console.log(
-  `ratio (script / crateferry), median of pairs: ${ratio.toFixed(2)}; must 1.0: ${isMet ? 'met' : 'NOT met'}`,
-)
-process.exitCode = isMet ? 0 : 1
+
+async function compare(scratch: string): Promise<boolean> {
+  const repository = signedLoad(data, artifacts)
+  const { crates, bytes } = repository
+  console.error(`load: ${crates.length} artifacts, ${(bytes / 1e9).toFixed(2)} GB, in ${data}`)
+  using _loop = values.loop ? mountLoop(join(scratch, 'disk'), bytes + LOOP_SPARE_BYTES) : undefined
+  await using nginx = await startNginx(repository.public, await freePort())
+  if (nginx === undefined) return false
+  const place = values.loop ? join(scratch, 'disk') : scratch
+  const runs = await rounds(contestant => race(contestant, layCourse(repository, nginx.url, place)))
+  const series = CONTESTANTS.map(({ name }) => ({ name, runs: runs.get(name) ?? [] }))
+  const verdict = judge(series)
+  const load = { artifacts: crates.length, bytes }
+  const hasShaInstructions = readFileSync('/proc/cpuinfo', 'utf8').includes('sha_ni')
+  told({ ...load, hasShaInstructions, series, verdict }, [
+    `medians of ${values.rounds} rounds, CPU with${hasShaInstructions ? '' : 'out'} SHA instructions, time until durable`,
+    ...table(series, load),
+    ...verdictLines(verdict),
+  ])
+  return verdict.isRatioMet && verdict.isPeakMet
+}
+
+/** In each round everyone runs once, in an order of its own. */
+async function rounds(run: (contestant: Contestant) => Promise<Run>): Promise<Map<string, Run[]>> {
+  const random = generator(artifacts)
+  const all = new Map<string, Run[]>(CONTESTANTS.map(({ name }) => [name, []]))
+  for (let round = 1; round <= Number(values.rounds); round += 1) {
+    const drawn = CONTESTANTS.map(contestant => ({ contestant, lot: random() }))
+    for (const { contestant } of drawn.toSorted((a, b) => a.lot - b.lot)) {
+      const { name } = contestant
+      const done = await run(contestant)
+      all.get(name)?.push(done)
+      const load = loadavg()[0]?.toFixed(1)
+      console.error(`round ${round}: ${name}: ${done.seconds.toFixed(2)} s, load average ${load}`)
+    }
+  }
+  return all
+}

@@ -113,7 +113,7 @@ test('a file that is cut while it is served ends the connection, and is logged',
   await stopReading(socket)
   truncateSync(mirror.at(`public${path}`), 1000)
   expect(await rest(socket)).toBeLessThan(LARGE.length)
-  expect(serving.log.join()).toMatch(/cut while it was served/)
+  await expect.poll(() => serving.log.join()).toMatch(/cut while it was served/)
 })
 
 test('a client that leaves in the middle is no fault', async ({ mirror, start }) => {
