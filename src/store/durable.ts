@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process'
 import fs from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { MirrorError } from '../error.ts'
+import { syncFileSystem } from './sync-file-system.ts'
 
 /**
  * The only file that makes, renames, links, removes and flushes files of a mirror. Paths are
@@ -39,6 +38,8 @@ export class LockLost extends MirrorError {
 
 const FILE_MODE = 0o644
 const FOLDER_MODE = 0o755
+/** What the umask, read once, takes from a file. */
+const MASKED = FILE_MODE & process.umask()
 const SYNCS_AT_ONCE = 16
 
 /**
@@ -130,7 +131,7 @@ export function writeFileAt(path: string, bytes: Uint8Array, at: number): void {
   try {
     const fd = fs.openSync(path, at === 0 ? 'w' : 'r+', FILE_MODE)
     try {
-      if (at === 0) setMode(() => fs.fchmodSync(fd, FILE_MODE))
+      if (at === 0 && MASKED !== 0) setMode(() => fs.fchmodSync(fd, FILE_MODE))
       // a full disk or a size limit shows as a short count first and as an error only then
       for (let done = 0; done < bytes.length; ) {
         done += fs.writeSync(fd, bytes, done, bytes.length - done, at + done)
@@ -305,23 +306,6 @@ function setMode(change: () => void): void {
     change()
   } catch (error) {
     if (!['EPERM', 'ENOTSUP', 'ENOSYS'].includes(codeOf(error) ?? '')) throw error
-  }
-}
-
-const LOST = /input\/output error|i\/o error/i
-const FULL = /no space left|quota exceeded/i
-
-/** Node has no `syncfs`. False where the program is missing or cannot; what it lost is an error. */
-async function syncFileSystem(root: string): Promise<boolean> {
-  try {
-    await promisify(execFile)('sync', ['-f', root], { env: { ...process.env, LC_ALL: 'C' } })
-    return true
-  } catch (error) {
-    const { stderr = '' } = error as { readonly stderr?: string }
-    const isFull = FULL.test(stderr)
-    if (!isFull && !LOST.test(stderr)) return false
-    const message = `cannot flush ${root}: ${stderr.trim()}`
-    throw new MirrorError(isFull ? 'no-space' : 'io', message, { cause: error })
   }
 }
 

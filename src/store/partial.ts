@@ -42,7 +42,7 @@ export class Partial {
   #onDisk = 0
   /** Of the bytes on the disk; undefined while there are none. */
   #hash: Hash | undefined
-  #held: Buffer = Buffer.alloc(0)
+  #held: Uint8Array = Buffer.alloc(0)
   #heldLength = 0
 
   private constructor(path: string) {
@@ -60,6 +60,11 @@ export class Partial {
     return partial
   }
 
+  /** Where nothing lies yet: who knows that need not look. */
+  static empty(path: string): Partial {
+    return new Partial(path)
+  }
+
   /** Where the transfer goes on. */
   get length(): number {
     return this.#onDisk + this.#heldLength
@@ -69,7 +74,7 @@ export class Partial {
     return this.length > 0 && this.#checksum() === checksum
   }
 
-  /** A body beyond the limit is no artifact: of it nothing stays (P15). */
+  /** The chunk is the partial's from now on. A body beyond the limit is no artifact: nothing stays (P15). */
   write(chunk: Uint8Array): void {
     if (this.length + chunk.length > ARTIFACT_BYTES_MAX) {
       this.#forget({ onDisk: 0 })
@@ -125,20 +130,26 @@ export class Partial {
     return this.#hash.copy().update(this.#inMemory()).digest('hex') as Checksum
   }
 
-  #inMemory(): Buffer {
+  #inMemory(): Uint8Array {
     return this.#held.subarray(0, this.#heldLength)
   }
 
   /**
    * Copies what fits, and returns how much that was. A buffer that grows, not a list of chunks: a
-   * server that sends single bytes must not make us keep a million objects (P15).
+   * server that sends single bytes must not make us keep a million objects (P15). The first chunk,
+   * which is the whole body as a rule, is not even copied.
    */
   #hold(bytes: Uint8Array): number {
+    if (this.#held.length === 0 && bytes.length <= HELD_BYTES_MAX) {
+      this.#held = bytes
+      this.#heldLength = bytes.length
+      return bytes.length
+    }
     const needed = this.#heldLength + bytes.length
     if (needed > this.#held.length && this.#held.length < HELD_BYTES_MAX) {
       const grown = Math.max(HELD_BYTES_MIN, this.#held.length * 2, needed)
       const held = Buffer.allocUnsafeSlow(Math.min(grown, HELD_BYTES_MAX))
-      this.#inMemory().copy(held)
+      held.set(this.#inMemory())
       this.#held = held
     }
     const count = Math.min(bytes.length, this.#held.length - this.#heldLength)
@@ -153,6 +164,11 @@ export class Partial {
     this.#held = Buffer.alloc(0)
     this.#heldLength = 0
   }
+}
+
+/** The artifacts of which an earlier run left something. */
+export function partialsLeft(root: string): Set<Checksum> {
+  return new Set(readdirSync(join(root, PARTIALS)).map(name => name.slice(0, 64) as Checksum))
 }
 
 /** Removes what earlier transfers left, but for the artifacts that are still wanted. */

@@ -38,7 +38,7 @@ export class Writer {
   }
 
   at(file: string): string {
-    return join(this.mirror.root, file)
+    return `${this.mirror.root}/${file}`
   }
 
   #via(): string {

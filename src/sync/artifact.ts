@@ -15,16 +15,17 @@ export type Outcome =
 /**
  * The story of one artifact, up to its landing. What an earlier run left is hashed from byte 0 and
  * continued; the whole is hashed from byte 0 again before it counts (P7). A killed run leaves the
- * partial, which is bytes only and believed by nobody. Of bytes that are wrong to the last try one
+ * partial, which is bytes only and believed by nobody; `isBegun` says that there may be one. Of bytes that are wrong to the last try one
  * copy is kept as evidence.
  */
 export async function obtainArtifact(
   run: Run,
   source: Source,
   wanted: Wanted,
-  signal: AbortSignal,
+  { isBegun, signal }: { readonly isBegun: boolean; readonly signal: AbortSignal },
 ): Promise<Outcome> {
-  const partial = await Partial.open(run.writer.at(partialFile(wanted.checksum)))
+  const path = run.writer.at(partialFile(wanted.checksum))
+  const partial = isBegun ? await Partial.open(path) : Partial.empty(path)
   if (partial.isWhole(wanted.checksum)) return { kind: 'whole', bytes: partial.length }
   for (let attempt = 1; ; attempt += 1) {
     const isLast = attempt >= run.settings.tries

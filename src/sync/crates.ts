@@ -3,6 +3,7 @@ import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import { type IndexPath, prefixOfPath } from '../registry/sparse-path.ts'
 import { artifactFile, indexFile, indexFileByHash } from '../store/layout.ts'
+import { partialsLeft } from '../store/partial.ts'
 import type { Wanted } from '../upstream/upstream.ts'
 import { type Outcome, obtainArtifact } from './artifact.ts'
 import { Downloads } from './downloads.ts'
@@ -48,7 +49,8 @@ export async function fetchCrates(
   options: { readonly isFirst: boolean },
 ): Promise<Fetched> {
   const crates = new CratesUnderWay(run, source, options.isFirst)
-  const downloads = new Downloads(run.settings.connections)
+  // twice as many: a connection gets its next request before its last body is hashed and written
+  const downloads = new Downloads(2 * run.settings.connections)
   run.progress.phase = 'fetch'
   run.progress.crates = changes.length
   try {
@@ -96,6 +98,7 @@ class CratesUnderWay implements Fetched {
   readonly #run: Run
   readonly #source: Source
   readonly #isFirst: boolean
+  readonly #begun: ReadonlySet<Checksum>
   /** Artifacts from their first request until they have landed. */
   readonly #underWay = new Map<Checksum, Transfer>()
   /** Jobs whose artifact another crate was already fetching. */
@@ -106,6 +109,7 @@ class CratesUnderWay implements Fetched {
     this.#run = run
     this.#source = source
     this.#isFirst = isFirst
+    this.#begun = partialsLeft(run.writer.mirror.root)
   }
 
   /** The plan as a stream: index files are examined some way ahead of the artifacts they name. */
@@ -151,7 +155,9 @@ class CratesUnderWay implements Fetched {
     }
     const transfer: Transfer = { final: finalOf(job) }
     this.#underWay.set(checksum, transfer)
-    transfer.outcome = await obtainArtifact(this.#run, this.#source, job.wanted, signal)
+    const isBegun = this.#begun.has(checksum)
+    const options = { isBegun, signal }
+    transfer.outcome = await obtainArtifact(this.#run, this.#source, job.wanted, options)
     this.#run.progress.artifactsDone += 1
     if (transfer.outcome.kind !== 'whole') return this.#fail(job, transfer.outcome)
     this.#guardLimits()

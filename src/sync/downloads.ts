@@ -20,7 +20,7 @@ export class Downloads {
     stop.addEventListener('abort', release, { once: true })
     try {
       for await (const item of items) {
-        await this.#queue.onSizeLessThan(this.#queue.concurrency)
+        await this.#room()
         if (stop.aborted) break
         // not `add(…, { signal })`: that frees the slot while `work` still runs
         this.#queue.add(() => work(item, stop)).catch(error => failure.abort(error))
@@ -31,5 +31,11 @@ export class Downloads {
     await this.#queue.onIdle()
     stop.removeEventListener('abort', release)
     stop.throwIfAborted()
+  }
+
+  /** Waits seldom and for much: a wait of p-queue costs as much as half a request. */
+  async #room(): Promise<void> {
+    const { size, concurrency } = this.#queue
+    if (size >= 2 * concurrency) await this.#queue.onSizeLessThan(concurrency)
   }
 }

@@ -169,7 +169,10 @@ async function mended(
     }
     case 'artifact': {
       if (upstream === undefined) return `damaged: ${file}`
-      const outcome = await obtainArtifact(run, upstream, named.wanted, signal)
+      const outcome = await obtainArtifact(run, upstream, named.wanted, {
+        isBegun: true,
+        signal,
+      })
       if (outcome.kind !== 'whole') return `damaged: ${outcome.reason}`
       await landing.add({ finals: [file], bytes: outcome.bytes })
       return undefined

@@ -26,7 +26,8 @@ export class Whole implements Sink {
   readonly #receiver: Receiver
   readonly #offset: number
   readonly #keepsCut: boolean
-  readonly #buffer: Uint8Array | undefined
+  readonly #length: number | undefined
+  #buffer: Uint8Array | undefined
   readonly #chunks: Uint8Array[] = []
   #received = 0
 
@@ -42,12 +43,16 @@ export class Whole implements Sink {
     this.#receiver = receiver
     this.#offset = options.offset
     this.#keepsCut = options.keepsCut
-    this.#buffer = options.length === undefined ? undefined : Buffer.allocUnsafe(options.length)
+    this.#length = options.length
   }
 
   take(chunk: Uint8Array): void {
-    if (this.#buffer === undefined) this.#chunks.push(chunk)
-    else this.#buffer.set(chunk, this.#received)
+    if (this.#length === undefined) this.#chunks.push(chunk)
+    else if (chunk.length === this.#length) this.#buffer = chunk
+    else {
+      this.#buffer ??= Buffer.allocUnsafe(this.#length)
+      this.#buffer.set(chunk, this.#received)
+    }
     this.#received += chunk.length
   }
 

@@ -1,5 +1,6 @@
 import type { Agent, Dispatcher } from 'undici'
 import type { MirrorError } from '../error.ts'
+import { Aborts } from './aborts.ts'
 import { type Asked, judge, type Taken, tooLong, type Verdict, wrongLength } from './answer.ts'
 import { Chunks, type Sink, Whole } from './body.ts'
 import { Garbled, TransferCut } from './faults.ts'
@@ -30,6 +31,8 @@ export function exchange(place: Place, asked: Asked, options: ExchangeOptions): 
     new Exchange(place, asked, { ...options, resolve, reject }).begin()
   })
 }
+
+const aborts = new Aborts()
 
 interface Settling {
   resolve(answer: Answer): void
@@ -76,7 +79,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#giveUp(signal.reason)
       return
     }
-    signal.addEventListener('abort', this.#onAbort, { once: true })
+    aborts.add(signal, this.#onAbort)
     agent.dispatch(
       {
         origin: this.#place.origin,
@@ -219,7 +222,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #close(): void {
     clearTimeout(this.#timer)
-    this.#options.signal.removeEventListener('abort', this.#onAbort)
+    aborts.remove(this.#options.signal, this.#onAbort)
   }
 
   /** What a body of signed length lacks at its end; a framed one of another length is no cut. */
