@@ -9,13 +9,13 @@ import { hashFile, wholePartial } from './partial.ts'
 import { isObject, recordBytes } from './record.ts'
 import type { Writer } from './writer.ts'
 
-/** An immutable file on its way to its names, each of which holds its checksum. */
+/** An immutable file on its way to its name. */
 export interface LandingItem {
   /**
-   * Below the mirror's root, as `layout.ts` gives them: several where several crates share bytes.
-   * The bytes lie in the partial of their checksum, whole and verified.
+   * Below the mirror's root, as `layout.ts` gives it; it holds the checksum, in whose partial the
+   * bytes lie, whole and verified.
    */
-  readonly finals: readonly string[]
+  readonly name: string
   readonly bytes: number
   /** Called when the names are durable. */
   readonly landed?: () => void | Promise<void>
@@ -57,7 +57,7 @@ export class Landing {
   readonly #filesMax: number
   readonly #bytesMax: number
   readonly #delayMs: number
-  #filling: LandingItem[] = []
+  #filling: (LandingItem & Named)[] = []
   #fillingBytes = 0
   #isDue = false
   #timer: NodeJS.Timeout | undefined
@@ -86,9 +86,10 @@ export class Landing {
    */
   async add(item: LandingItem): Promise<void> {
     this.#throwFailure()
-    this.#refuseWithdrawn(checksumOf(item.finals[0] ?? ''))
+    const checksum = checksumOf(item.name)
+    this.#refuseWithdrawn(checksum)
     if (this.#filling.length === 0) this.#startFilling()
-    this.#filling.push(item)
+    this.#filling.push({ ...item, checksum })
     this.#fillingBytes += item.bytes
     while (this.#isFull()) {
       if (this.#underWay === undefined) this.#close()
@@ -99,14 +100,14 @@ export class Landing {
 
   /** The same for bytes that have no partial yet; `ChecksumMismatch` if they are not as named. */
   async addBytes(
-    finals: readonly string[],
+    name: string,
     bytes: Uint8Array,
     landed?: () => void | Promise<void>,
   ): Promise<void> {
     this.#throwFailure()
-    const checksum = checksumOf(finals[0] ?? '')
+    const checksum = checksumOf(name)
     wholePartial(this.#writer.at(partialFile(checksum)), bytes, checksum)
-    await this.add({ finals, bytes: bytes.length, ...(landed && { landed }) })
+    await this.add({ name, bytes: bytes.length, ...(landed && { landed }) })
   }
 
   /** Lands what is left; when it resolves all that was added is durable under its names. */
@@ -149,7 +150,7 @@ export class Landing {
     this.#underWay = this.#land(batch)
   }
 
-  async #land(batch: readonly LandingItem[]): Promise<void> {
+  async #land(batch: readonly (LandingItem & Named)[]): Promise<void> {
     try {
       await land(this.#writer, batch)
       for (const { landed } of batch) await landed?.()
@@ -166,13 +167,13 @@ export class Landing {
 }
 
 /** Steps 3 to 7. A batch whose flush fails is void, its bytes are asked for again (P3). */
-async function land(writer: Writer, batch: readonly LandingItem[]): Promise<void> {
+async function land(writer: Writer, batch: readonly Named[]): Promise<void> {
   const { root } = writer.mirror
   await writer.mirror.assertStillHere()
   // what an earlier batch left in doubt is settled before its list is replaced
   await finishLanding(writer)
-  const finals = batch.flatMap(item => item.finals)
-  const moves = movesOf(root, finals)
+  const finals = batch.map(({ name }) => name)
+  const moves = movesOf(root, batch)
   await writer.replace(LANDING, recordBytes({ format: 1, finals }))
   for (const { partial, from } of moves) if (from !== partial) copyFile(partial, from)
   const partials = moves.map(move => move.from)
@@ -219,7 +220,10 @@ export async function finishLanding(writer: Writer): Promise<number> {
   const { root } = writer.mirror
   const finals = readLanding(root)
   if (finals === undefined) return 0
-  const moves = movesOf(root, finals)
+  const moves = movesOf(
+    root,
+    finals.map(name => ({ name, checksum: checksumOf(name) })),
+  )
   for (const { partial, from } of moves) if (from !== partial) await discardFile(from)
   const named = moves.filter(({ final }) => existsSync(final))
   const right: string[] = []
@@ -263,25 +267,27 @@ function isList(value: unknown): value is { readonly finals: readonly string[] }
   )
 }
 
-/** One file and one name it gets: `from` is its partial or, for a second name, a copy beside it. */
-interface Move {
+interface Named {
   readonly name: string
-  readonly final: string
-  readonly partial: string
-  readonly from: string
   readonly checksum: Checksum
 }
 
+/** One file and the name it gets: `from` is its partial or, for a second name, a copy beside it. */
+interface Move extends Named {
+  readonly final: string
+  readonly partial: string
+  readonly from: string
+}
+
 /** Computed from the list alone, so that a later process finds the copies of a killed one. */
-function movesOf(root: string, finals: readonly string[]): Move[] {
+function movesOf(root: string, batch: readonly Named[]): Move[] {
   const counts = new Map<Checksum, number>()
-  return finals.map(name => {
-    const checksum = checksumOf(name)
+  return batch.map(({ name, checksum }) => {
     const count = (counts.get(checksum) ?? 0) + 1
     counts.set(checksum, count)
-    const partial = join(root, partialFile(checksum))
+    const partial = `${root}/${partialFile(checksum)}`
     const from = count === 1 ? partial : `${partial}.${count}`
-    return { name, final: join(root, name), partial, from, checksum }
+    return { name, final: `${root}/${name}`, partial, from, checksum }
   })
 }
 

@@ -143,7 +143,7 @@ class CratesUnderWay implements Fetched {
     const landed = (): Promise<void> => this.#oneLanded(crate)
     if (fetched === undefined) return landed()
     const final = indexFileByHash(change.path, change.want.sha256)
-    await this.#run.landing.addBytes([final], fetched, landed)
+    await this.#run.landing.addBytes(final, fetched, landed)
   }
 
   async fetch(job: Job, signal: AbortSignal): Promise<void> {
@@ -162,7 +162,7 @@ class CratesUnderWay implements Fetched {
     if (transfer.outcome.kind !== 'whole') return this.#fail(job, transfer.outcome)
     this.#guardLimits()
     await this.#run.landing.add({
-      finals: [transfer.final],
+      name: transfer.final,
       bytes: transfer.outcome.bytes,
       landed: () => this.#artifactLanded(job),
     })
@@ -181,7 +181,7 @@ class CratesUnderWay implements Fetched {
         continue
       }
       const bytes = readFileSync(this.#run.writer.at(first.final))
-      await this.#run.landing.addBytes([final], bytes, () => this.#artifactLanded(job))
+      await this.#run.landing.addBytes(final, bytes, () => this.#artifactLanded(job))
     }
   }
 

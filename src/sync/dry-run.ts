@@ -36,7 +36,7 @@ export async function dryRun(run: Run, upstream: Upstream): Promise<DryRun> {
     if (change.want === undefined) count.removedCrates += 1
     else if (fetched !== undefined) {
       const final = indexFileByHash(change.path, change.want.sha256)
-      await run.landing.addBytes([final], fetched)
+      await run.landing.addBytes(final, fetched)
     }
   }
   await run.landing.settle()

@@ -1,10 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import { type IndexFile, readIndexFile, rollbackOf } from '../registry/index-file.ts'
 import { type IndexPath, nameOfPath, prefixOfPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
-import { artifactFile, indexFileByHash } from '../store/layout.ts'
+import { artifactFile, CRATES, indexFileByHash } from '../store/layout.ts'
 import type { TreeEntry } from '../tree/entry.ts'
 import type { Wanted } from '../upstream/upstream.ts'
 import { isVerdict } from './faults.ts'
@@ -35,20 +36,30 @@ export function examineAll(
   changes: readonly Change[],
 ): AsyncGenerator<Examined> {
   const { connections } = run.settings
+  const isHere = lookup(run.writer.mirror.root)
   return inParallel(
     changes,
     2 * connections,
-    (c, signal) => examine(run, source, c, signal),
+    (change, signal) => examine({ run, source, isHere, signal }, change),
     run.signal,
   )
 }
 
-async function examine(
-  run: Run,
-  source: Source,
-  change: Change,
-  signal: AbortSignal,
-): Promise<Examined> {
+/** Says of an artifact whether it is here; in an empty mirror without asking the disk a million times. */
+function lookup(root: string): (file: string) => boolean {
+  const isEmpty = readdirSync(join(root, CRATES)).length === 0
+  return isEmpty ? () => false : file => existsSync(join(root, file))
+}
+
+interface Examining {
+  readonly run: Run
+  readonly source: Source
+  readonly isHere: (file: string) => boolean
+  readonly signal: AbortSignal
+}
+
+async function examine(examining: Examining, change: Change): Promise<Examined> {
+  const { run, source, signal } = examining
   const { path, want } = change
   const old = publishedFile(run, change)
   const none = { change, wanted: [], removed: [], warnings: [], disputed: new Set<Version>() }
@@ -60,7 +71,7 @@ async function examine(
     return {
       change,
       ...(here === undefined && { fetched: bytes }),
-      ...judged(run, change, old, file),
+      ...judged(examining, change, old, file),
     }
   } catch (error) {
     if (!isVerdict(error, signal)) throw error
@@ -71,7 +82,7 @@ async function examine(
 
 /** The per-crate rollback rule: a published checksum never changes, whoever signs the new file. */
 function judged(
-  run: Run,
+  { run, isHere }: Examining,
   { path }: Change,
   old: IndexFile | undefined,
   file: IndexFile,
@@ -80,17 +91,16 @@ function judged(
     old === undefined ? { changed: [], removed: [] } : rollbackOf(old, file)
   const { disputed } = file
   const warnings = file.warnings.map(warning => `index/${path}: ${warning}`)
-  const answer = { wanted: missingArtifacts(run, path, file), removed, warnings, disputed }
+  const answer = { wanted: missingArtifacts(path, file, isHere), removed, warnings, disputed }
   if (changed.length === 0 || run.accepted.changed.has(nameOfPath(path))) return answer
   const reason = `rollback: ${changed.join(', ')} would change its checksum; --accept-changed ${nameOfPath(path)} lets it through`
   return { ...answer, wanted: [], refusal: { reason, isRollback: true } }
 }
 
-function missingArtifacts(run: Run, path: IndexPath, file: IndexFile): Wanted[] {
+function missingArtifacts(path: IndexPath, file: IndexFile, isHere: Examining['isHere']): Wanted[] {
   const wanted = new Map<Checksum, Wanted>()
   for (const { crate, version, checksum } of file.entries) {
-    const artifact = run.writer.at(artifactFile(prefixOfPath(path), checksum))
-    if (!wanted.has(checksum) && !existsSync(artifact)) {
+    if (!wanted.has(checksum) && !isHere(artifactFile(prefixOfPath(path), checksum))) {
       wanted.set(checksum, { crate, version, checksum })
     }
   }

@@ -42,7 +42,7 @@ export class NewTiles {
       if (bytes === undefined) continue
       const tile = parseTile(bytes, ref)
       if (tile.kind === 'node') open.push(...tile.children)
-      if (!existsSync(this.#run.writer.at(final))) await this.#run.landing.addBytes([final], bytes)
+      if (!existsSync(this.#run.writer.at(final))) await this.#run.landing.addBytes(final, bytes)
     }
     await this.#run.landing.settle()
   }

@@ -128,7 +128,7 @@ class Observed implements Source {
       this.#refused.set(path, error)
       return
     }
-    await this.#run.landing.addBytes([final], bytes)
+    await this.#run.landing.addBytes(final, bytes)
   }
 
   /** What is of the right form has landed and is not asked for. */

@@ -20,7 +20,7 @@ export async function rebuildTiles(run: Run, snapshot: Snapshot | undefined): Pr
   for (const named of ['want', 'have'] as const) {
     const tiles = tilesMissing(run, snapshot, named)
     if (tiles === undefined) continue
-    for (const [file, bytes] of tiles) await run.landing.addBytes([file], bytes)
+    for (const [file, bytes] of tiles) await run.landing.addBytes(file, bytes)
     await run.landing.settle()
     return true
   }

@@ -37,7 +37,7 @@ async function mend(run: Run, upstream: ByHash, damaged: IndexFileDamaged): Prom
   const entry = await entryNamed(run, upstream, damaged)
   const { tries } = run.settings
   const bytes = await verifiedIndexFile(upstream, entry, tries, run.signal)
-  await run.landing.addBytes([indexFileByHash(indexPath, checksum)], bytes)
+  await run.landing.addBytes(indexFileByHash(indexPath, checksum), bytes)
   await run.landing.settle()
 }
 

@@ -150,7 +150,7 @@ async function mended(
       const { ref } = named
       const bytes = await upstream.tile(ref.position, ref.hash, { signal })
       parseTile(bytes, ref)
-      await landing.addBytes([tileFile(ref.position, ref.hash)], bytes)
+      await landing.addBytes(tileFile(ref.position, ref.hash), bytes)
       return undefined
     }
     case 'index file': {
@@ -158,7 +158,7 @@ async function mended(
       if (upstream === undefined || length === undefined) return `damaged: ${file}`
       const entry = { path, length, sha256: checksum }
       const bytes = await verifiedIndexFile(upstream, entry, settings.tries, signal)
-      await landing.addBytes([indexFileByHash(path, checksum)], bytes)
+      await landing.addBytes(indexFileByHash(path, checksum), bytes)
       return undefined
     }
     case 'by path': {
@@ -174,7 +174,7 @@ async function mended(
         signal,
       })
       if (outcome.kind !== 'whole') return `damaged: ${outcome.reason}`
-      await landing.add({ finals: [file], bytes: outcome.bytes })
+      await landing.add({ name: file, bytes: outcome.bytes })
       return undefined
     }
     default:

@@ -21,7 +21,7 @@ export function fetchedTiles(run: Run, upstream: TileSource): LoadTiles {
     const { bytes, tile } = await verifiedTile(upstream, ref, run.settings.tries, signal)
     landing.set(ref.hash, tile)
     const landed = (): void => void landing.delete(ref.hash)
-    await run.landing.addBytes([tileFile(ref.position, ref.hash)], bytes, landed)
+    await run.landing.addBytes(tileFile(ref.position, ref.hash), bytes, landed)
     return [ref, tile]
   }
   return async refs => {

@@ -99,7 +99,7 @@ test('what landed is there under its name, and nothing else is left', async ({ d
     const landed = (): void => {
       told.push(existsSync(disk.at(name)) && !existsSync(disk.at(LANDING)))
     }
-    await landing.add({ finals: [name], bytes: bytes.length, landed })
+    await landing.add({ name, bytes: bytes.length, landed })
   }
   expect(disk.files().filter(name => name.startsWith('public/'))).toEqual([])
   await landing.settle()
@@ -114,19 +114,19 @@ test('nothing is named before the list of names is on the disk', async ({ disk }
   // a file where a folder is needed: the second name cannot be given
   disk.write('public/crates/3', 'in the way')
   const landing = new Landing(disk.writer)
-  await landing.addBytes([A.name], A.bytes)
-  await landing.addBytes([C.name], C.bytes)
+  await landing.addBytes(A.name, A.bytes)
+  await landing.addBytes(C.name, C.bytes)
   await expect(landing.settle()).rejects.toMatchObject({ code: 'io' })
   expect(readLanding(disk.root)).toEqual([A.name, C.name])
   expect(existsSync(disk.at(A.name))).toBe(true)
   // nothing lands over an unsettled list, and the first failure is told again
-  await expect(landing.addBytes([B.name], B.bytes)).rejects.toMatchObject({ code: 'io' })
+  await expect(landing.addBytes(B.name, B.bytes)).rejects.toMatchObject({ code: 'io' })
   await expect(landing.settle()).rejects.toMatchObject({ code: 'io' })
 
   // the next run has nothing to clean by hand (P5)
   rmSync(disk.at('public/crates/3'))
   const next = new Landing(disk.writer)
-  await next.add({ finals: [C.name], bytes: 1 })
+  await next.add({ name: C.name, bytes: 1 })
   await next.settle()
   expect(disk.files()).toEqual(names(A, C))
 })
@@ -141,7 +141,7 @@ test('one batch lands while the next one fills, and a third has to wait', async 
   const landing = new Landing(disk.writer, { filesMax: 2 })
   const add = (text: string): Promise<void> => {
     const { name, bytes } = crate(text)
-    return landing.addBytes([name], bytes, () => void landed.push(text))
+    return landing.addBytes(name, bytes, () => void landed.push(text))
   }
   await add('1')
   await add('2')
@@ -160,7 +160,7 @@ test('one batch lands while the next one fills, and a third has to wait', async 
 test('many at once fill batches without losing one', async ({ disk }) => {
   const landing = new Landing(disk.writer, { filesMax: 7, bytesMax: 40 })
   const crates = Array.from({ length: 100 }, (_, n) => crate(`${n}`.padEnd(n % 30)))
-  await Promise.all(crates.map(({ name, bytes }) => landing.addBytes([name], bytes)))
+  await Promise.all(crates.map(({ name, bytes }) => landing.addBytes(name, bytes)))
   await landing.settle()
   expect(disk.files()).toEqual(names(...crates))
 })
@@ -168,7 +168,7 @@ test('many at once fill batches without losing one', async ({ disk }) => {
 test('a batch that fills no further lands by itself', async ({ disk }) => {
   const landing = new Landing(disk.writer, { delayMs: 10 })
   await new Promise<void>((resolve, reject) => {
-    landing.addBytes([A.name], A.bytes, resolve).catch(reject)
+    landing.addBytes(A.name, A.bytes, resolve).catch(reject)
   })
   expect(disk.files()).toEqual(names(A))
 })
@@ -176,10 +176,10 @@ test('a batch that fills no further lands by itself', async ({ disk }) => {
 test('a batch whose time came while another was landing lands after it', async ({ disk }) => {
   disk.stillHere = () => setTimeout(40)
   const landing = new Landing(disk.writer, { filesMax: 2, delayMs: 10 })
-  await landing.addBytes([A.name], A.bytes)
-  await landing.addBytes([B.name], B.bytes)
+  await landing.addBytes(A.name, A.bytes)
+  await landing.addBytes(B.name, B.bytes)
   await new Promise<void>((resolve, reject) => {
-    landing.addBytes([C.name], C.bytes, resolve).catch(reject)
+    landing.addBytes(C.name, C.bytes, resolve).catch(reject)
   })
   expect(disk.files()).toEqual(names(A, B, C))
 })
@@ -187,8 +187,8 @@ test('a batch whose time came while another was landing lands after it', async (
 test('bytes that serve two crates get both names, each a file of its own', async ({ disk }) => {
   const twin = crate('a', 'ot/he')
   const landing = new Landing(disk.writer)
-  await landing.addBytes([A.name, twin.name], A.bytes)
-  await landing.addBytes([A.name], A.bytes)
+  await landing.addBytes(A.name, A.bytes)
+  await landing.addBytes(twin.name, A.bytes)
   await landing.settle()
   expect(disk.files()).toEqual(names(A, twin))
   expect(readFileSync(disk.at(twin.name))).toEqual(A.bytes)
@@ -200,8 +200,8 @@ test('a right file keeps its name, a damaged one loses it to the right bytes', a
   disk.write(B.name, 'x')
   const { ino } = statSync(disk.at(A.name))
   const landing = new Landing(disk.writer)
-  await landing.addBytes([A.name], A.bytes)
-  await landing.addBytes([B.name], B.bytes)
+  await landing.addBytes(A.name, A.bytes)
+  await landing.addBytes(B.name, B.bytes)
   await landing.settle()
   expect(statSync(disk.at(A.name)).ino).toBe(ino)
   expect(readFileSync(disk.at(B.name))).toEqual(B.bytes)
@@ -210,16 +210,16 @@ test('a right file keeps its name, a damaged one loses it to the right bytes', a
 
 test('a partial that is not there gets no name', async ({ disk }) => {
   const landing = new Landing(disk.writer)
-  await landing.add({ finals: [A.name], bytes: 1 })
+  await landing.add({ name: A.name, bytes: 1 })
   await expect(landing.settle()).rejects.toMatchObject({ code: 'io' })
   expect(existsSync(disk.at(A.name))).toBe(false)
 })
 
 test('wrong bytes and names that hold no hash do not land (P1)', async ({ disk }) => {
   const landing = new Landing(disk.writer)
-  await expect(landing.addBytes([A.name], B.bytes)).rejects.toThrow(ChecksumMismatch)
+  await expect(landing.addBytes(A.name, B.bytes)).rejects.toThrow(ChecksumMismatch)
   for (const name of ['public/index/config.json', `public/../state/${A.checksum}.crate`, '']) {
-    await expect(landing.addBytes([name], A.bytes)).rejects.toThrow('no name of an immutable')
+    await expect(landing.addBytes(name, A.bytes)).rejects.toThrow('no name of an immutable')
   }
   await landing.settle()
   expect(disk.files()).toEqual([])
@@ -228,8 +228,8 @@ test('wrong bytes and names that hold no hash do not land (P1)', async ({ disk }
 test('what policy withdrew does not land again', async ({ disk }) => {
   disk.write(`state/quarantine/${A.checksum}.crate`, A.bytes)
   const landing = new Landing(disk.writer)
-  await expect(landing.addBytes([A.name], A.bytes)).rejects.toThrow(Withdrawn)
-  await landing.addBytes([B.name], B.bytes)
+  await expect(landing.addBytes(A.name, A.bytes)).rejects.toThrow(Withdrawn)
+  await landing.addBytes(B.name, B.bytes)
   await landing.settle()
   expect(existsSync(disk.at(A.name))).toBe(false)
   expect(existsSync(disk.at(B.name))).toBe(true)
@@ -237,7 +237,7 @@ test('what policy withdrew does not land again', async ({ disk }) => {
 
 test('a writer that lost the lock names nothing more (P14)', async ({ disk }) => {
   const landing = new Landing(disk.writer)
-  await landing.addBytes([A.name], A.bytes)
+  await landing.addBytes(A.name, A.bytes)
   renameSync(disk.owner, disk.at('state/owners/aside'))
   await expect(landing.settle()).rejects.toThrow(LockLost)
   expect(existsSync(disk.at(A.name))).toBe(false)
@@ -249,14 +249,14 @@ test('a medium that is gone gets no list and no names (P9)', async ({ disk }) =>
     throw new MirrorError('no-mirror', 'another medium lies here')
   }
   const landing = new Landing(disk.writer)
-  await landing.addBytes([A.name], A.bytes)
+  await landing.addBytes(A.name, A.bytes)
   await expect(landing.settle()).rejects.toMatchObject({ code: 'no-mirror' })
   expect(disk.files()).toEqual([partialFile(A.checksum)])
 })
 
 test('a callback that fails stops the landing that follows', async ({ disk }) => {
   const landing = new Landing(disk.writer)
-  await landing.addBytes([A.name], A.bytes, () => Promise.reject(new Error('no link')))
+  await landing.addBytes(A.name, A.bytes, () => Promise.reject(new Error('no link')))
   await expect(landing.settle()).rejects.toThrow('no link')
   expect(disk.files()).toEqual(names(A))
 })
