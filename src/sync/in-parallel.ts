@@ -13,31 +13,38 @@ export async function* inParallel<Item, Result>(
   const ended = new AbortController()
   const stop = AbortSignal.any([signal, ended.signal])
   const underWay = new Set<Promise<void>>()
-  const settled: ({ readonly result: Result } | { readonly error: unknown })[] = []
+  const settled: Settled<Result>[] = []
+  let wake: (() => void) | undefined
   const start = (item: Item): void => {
     const one: Promise<void> = work(item, stop).then(
-      result => {
-        settled.push({ result })
-        underWay.delete(one)
-      },
-      error => {
-        settled.push({ error })
-        underWay.delete(one)
-      },
+      result => end(one, { result }),
+      error => end(one, { error }),
     )
     underWay.add(one)
+  }
+  const end = (one: Promise<void>, how: Settled<Result>): void => {
+    settled.push(how)
+    underWay.delete(one)
+    wake?.()
+  }
+  // not `Promise.race`, which would hang a reaction on each promise each time
+  const someSettled = async (): Promise<void> => {
+    if (settled.length > 0) return
+    await new Promise<void>(resolve => {
+      wake = resolve
+    })
   }
   try {
     for await (const item of items) {
       stop.throwIfAborted()
       start(item)
       while (underWay.size + settled.length >= limit) {
-        if (settled.length === 0) await Promise.race(underWay)
+        await someSettled()
         yield* drained(settled)
       }
     }
     while (underWay.size > 0 || settled.length > 0) {
-      if (settled.length === 0) await Promise.race(underWay)
+      await someSettled()
       yield* drained(settled)
     }
     stop.throwIfAborted()
@@ -47,9 +54,9 @@ export async function* inParallel<Item, Result>(
   }
 }
 
-function* drained<Result>(
-  settled: ({ readonly result: Result } | { readonly error: unknown })[],
-): Generator<Result> {
+type Settled<Result> = { readonly result: Result } | { readonly error: unknown }
+
+function* drained<Result>(settled: Settled<Result>[]): Generator<Result> {
   for (let one = settled.shift(); one !== undefined; one = settled.shift()) {
     if ('error' in one) throw one.error
     yield one.result

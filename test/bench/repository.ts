@@ -1,10 +1,23 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, statSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { makeLoad } from './load.ts'
 
 export const NODE: string = process.execPath
-export const BIN: string = resolve('bin/crateferry.js')
+/** The program as npm installs it: built, without the sources beside it. */
+export const BIN: string = join(built(), 'bin/crateferry.js')
+
+function built(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'crateferry-built-'))
+  process.once('exit', () => rmSync(folder, { recursive: true }))
+  execFileSync('npm', ['exec', '--', 'tsc', '--outDir', join(folder, 'dist')])
+  for (const name of ['bin', 'package.json']) {
+    cpSync(name, join(folder, name), { recursive: true })
+  }
+  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
+  return folder
+}
 
 /** A load, signed and ready to be shown by a web server. */
 export interface Repository {
