@@ -4,7 +4,7 @@ import { parseVersion } from '../registry/version.ts'
 import { repair } from '../sync/repair.ts'
 import { Progress } from '../sync/run.ts'
 import { type Target, verify } from '../sync/verify.ts'
-import { type Finding, isFault } from '../sync/verify-finding.ts'
+import { type Fault, type Finding, isFault } from '../sync/verify-finding.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { ProgressLine } from './progress.ts'
 import { EXIT } from './report.ts'
@@ -41,7 +41,7 @@ export async function verifyCommand(
   }
   const faults = findings.filter(isFault)
   if (faults.length === 0 || !options.repair) {
-    return concluded(context, { faults: faults.length, mended: 0, left: faults.length })
+    return concluded(context, { faults, mended: 0, left: faults })
   }
   const outcome = await asWriter(
     context,
@@ -54,10 +54,10 @@ export async function verifyCommand(
         config.upstream.url === undefined
           ? await mend(undefined)
           : await withUpstream(config, mirror, mend)
-      for (const { what } of report.left) context.out.say(`not mended: ${what}`)
-      const left = report.left.length
-      const exit = concluded(context, { faults: faults.length, mended: report.mended, left })
-      return { exit, facts: { faults: faults.length, mended: report.mended, left } }
+      const { mended, left } = report
+      for (const { what } of left) context.out.say(`not mended: ${what}`)
+      const exit = concluded(context, { faults, mended, left })
+      return { exit, facts: { faults: faults.length, mended, left: left.length } }
     },
   )
   return outcome.exit
@@ -85,21 +85,29 @@ function tell({ out }: Context, finding: Finding): void {
     return
   }
   const { kind, what } = finding
-  if (!out.isJson) out.item(finding, `${kind}: ${what}`)
+  if (!out.isJson) out.item({}, `${kind}: ${what}`)
 }
 
-function concluded(
-  { out }: Context,
-  count: { readonly faults: number; readonly mended: number; readonly left: number },
-): number {
-  const exit = count.left > 0 ? EXIT.damaged : 0
-  const { faults, mended, left } = count
+interface Conclusion {
+  readonly faults: readonly Fault[]
+  readonly mended: number
+  readonly left: readonly Fault[]
+}
+
+function concluded({ out }: Context, { faults, mended, left }: Conclusion): number {
+  const exit = left.length > 0 ? EXIT.damaged : 0
   const line =
-    faults === 0
+    faults.length === 0
       ? 'no fault found'
       : mended === 0
-        ? `${faults} faults; verify --repair mends what can be`
-        : `${faults} faults, ${mended} mended, ${left} left`
-  out.result({ ok: exit === 0, exit, ...count }, [line])
+        ? `${faults.length} faults; verify --repair mends what can be`
+        : `${faults.length} faults, ${mended} mended, ${left.length} left`
+  const told = { ok: exit === 0, exit, faults: faults.map(shown), mended, left: left.map(shown) }
+  out.result(told, [line])
   return exit
+}
+
+/** A fault as machines are told of it: what should be there is for the repair alone. */
+function shown({ named: _, ...fault }: Fault): Omit<Fault, 'named'> {
+  return fault
 }

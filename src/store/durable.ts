@@ -109,6 +109,22 @@ export async function removeFile(path: string, { via }: { readonly via: string }
   }
 }
 
+/** Moves a file, or a folder whole, through the fence; one that is not there is done. */
+export async function moveThrough(
+  path: string,
+  to: string,
+  { via }: { readonly via: string },
+): Promise<void> {
+  await breathe()
+  try {
+    fs.renameSync(path, via)
+    moveFile(via, to)
+  } catch (error) {
+    const failure = lockLostOr(error, path, via)
+    if (failure instanceof LockLost || codeOf(error) !== 'ENOENT') throw failure
+  }
+}
+
 /** Removes a leftover that only we know, without the fence; one that is not there is done. */
 export async function discardFile(path: string): Promise<void> {
   await breathe()

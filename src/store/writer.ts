@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { linkFile, makeFolder, removeFile, replaceFile } from './durable.ts'
+import { linkFile, makeFolder, moveThrough, removeFile, replaceFile } from './durable.ts'
 import type { Owner } from './lock.ts'
 import type { Mirror } from './mirror.ts'
 
@@ -35,6 +35,11 @@ export class Writer {
   /** Durable only with the next flush. A name that is not there is done. */
   async remove(file: string): Promise<void> {
     await removeFile(this.at(file), { via: this.#via() })
+  }
+
+  /** Durable only with the next flush. A name that is not there is done. */
+  async move(file: string, to: string): Promise<void> {
+    await moveThrough(this.at(file), this.at(to), { via: this.#via() })
   }
 
   at(file: string): string {

@@ -1,9 +1,9 @@
-import { existsSync, lstatSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
-import { flush, moveFile } from '../store/durable.ts'
+import { flush } from '../store/durable.ts'
 import {
   ABSENT,
   EVIDENCE,
@@ -82,7 +82,7 @@ async function mendAll(
   await run.writer.mirror.assertStillHere()
   const snapshot = shownSnapshot(root)
   if (faults.some(({ named }) => named?.kind === 'record')) await mendRecords(run, snapshot)
-  for (const fault of faults) putAside(run, fault)
+  for (const fault of faults) await putAside(run, fault)
   await recover(run, upstream ?? NOBODY)
   const damaged = new Map<IndexPath, string>()
   const held: Fault[] = []
@@ -108,14 +108,12 @@ async function mendAll(
 const ORDER = ['metadata', 'tile', 'index file', 'by path', 'artifact'] as const
 
 /** Evidence is kept under a name that says what it was; a folder or a link goes there whole. */
-function putAside(run: Run, { file, kind, named }: Fault): void {
+async function putAside(run: Run, { file, kind, named }: Fault): Promise<void> {
   const isMade =
     named?.kind === 'record' || named?.kind === 'config.json' || named?.kind === 'metadata'
   if (kind === 'missing' || isMade) return
-  const from = run.writer.at(file)
   const at = stamp(run.now()).replaceAll(/[:-]/g, '')
-  if (lstatSync(from, { throwIfNoEntry: false }) === undefined) return
-  moveFile(from, run.writer.at(`${EVIDENCE}/${at}-${file.replaceAll('/', '.')}`))
+  await run.writer.move(file, `${EVIDENCE}/${at}-${file.replaceAll('/', '.')}`)
 }
 
 /** Undefined: mended. Else why not, for the record of the crate that waits for it. */

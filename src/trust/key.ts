@@ -34,6 +34,6 @@ function ed25519Key(hex: string): PublicKey | undefined {
   if (!isSoundPoint(bytes)) return undefined
   return {
     identity: `ed25519:${bytes.toHex()}`,
-    verifies: (message, signature) => verifiesEd25519(bytes, message, signature),
+    verifies: (message, signature, how) => verifiesEd25519(bytes, message, signature, how),
   }
 }

@@ -6,5 +6,13 @@ export interface PublicKey {
    */
   readonly identity: string
   /** May throw where the signature is no signature at all. */
-  readonly verifies: (message: Uint8Array, signature: Uint8Array) => boolean
+  readonly verifies: (message: Uint8Array, signature: Uint8Array, how: How) => boolean
+}
+
+export interface How {
+  /**
+   * The bytes are the ones that were kept after they had been verified in full; this time it is the
+   * disk that is in doubt, and one engine of two is enough.
+   */
+  readonly isKept: boolean
 }

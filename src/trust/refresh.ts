@@ -75,7 +75,7 @@ class Cycle {
     this.#io = io
     this.#start = start
     this.#book = readBook(kept.book)
-    this.#trusted = new TrustedSet(kept.root, 'the root kept here')
+    this.#trusted = new TrustedSet(kept.root, 'the root kept here', { isKept: true })
   }
 
   async run(acceptClock: boolean): Promise<Vouched> {
@@ -144,9 +144,10 @@ class Cycle {
   async #timestamp(kept: Uint8Array | undefined): Promise<void> {
     const file = 'timestamp.json'
     const stored = kept && readTimestamp(openEnvelope(kept, file))
-    const found = await this.#demand(file, LIMITS.timestamp, bytes =>
-      this.#trusted.readTimestamp(bytes, file),
-    )
+    const found = await this.#demand(file, LIMITS.timestamp, bytes => {
+      const isKept = kept !== undefined && Buffer.compare(kept, bytes) === 0
+      return this.#trusted.readTimestamp(bytes, file, { isKept })
+    })
     const isSame = stored?.version === found.version
     if (isSame && stored.digest !== found.digest) {
       this.#warnings.push(
@@ -168,7 +169,7 @@ class Cycle {
     const stored = kept && readSnapshot(openEnvelope(kept, 'snapshot.json'))
     if (kept !== undefined && stored?.version === meta.version && matches(kept, meta)) {
       requireUnexpired(stored, this.#start)
-      this.#trusted.setSnapshot(this.#trusted.readSnapshot(kept, 'snapshot.json'))
+      this.#trusted.setSnapshot(this.#trusted.readSnapshot(kept, 'snapshot.json', { isKept: true }))
       return
     }
     const file = this.#versioned('snapshot.json', meta.version)
@@ -188,7 +189,7 @@ class Cycle {
     const { targets: kept } = this.#kept
     const stored = kept && readTargets(openEnvelope(kept, 'targets.json'))
     if (kept !== undefined && stored?.version === meta.version && matches(kept, meta)) {
-      const targets = this.#trusted.readTargets(kept, 'targets.json')
+      const targets = this.#trusted.readTargets(kept, 'targets.json', { isKept: true })
       requireUnexpired(targets, this.#start)
       this.#trusted.setTargets(targets)
       return

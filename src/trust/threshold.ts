@@ -1,6 +1,6 @@
 import { MirrorError } from '../error.ts'
 import type { Envelope } from './envelope.ts'
-import type { PublicKey } from './public-key.ts'
+import type { How, PublicKey } from './public-key.ts'
 import type { Role } from './role.ts'
 
 /** Too few keys of a role have signed. */
@@ -11,13 +11,18 @@ class ThresholdMissed extends MirrorError {
 }
 
 /** `by` says who names the role: `root 4`. Counts keys, never key ids or signatures (TUF 5.3.4). */
-export function requireThreshold(envelope: Envelope, role: Role, by: string): void {
+export function requireThreshold(
+  envelope: Envelope,
+  role: Role,
+  by: string,
+  how: How = { isKept: false },
+): void {
   const counted = new Set<string>()
   for (const { keyid, sig } of envelope.signatures) {
     if (counted.size === role.threshold) return
     const key = role.keys.get(keyid)
     if (key === undefined || counted.has(key.identity)) continue
-    if (verifies(key, envelope.canonical, sig)) counted.add(key.identity)
+    if (verifies(key, envelope.canonical, sig, how)) counted.add(key.identity)
   }
   if (counted.size >= role.threshold) return
   throw new ThresholdMissed(
@@ -26,11 +31,11 @@ export function requireThreshold(envelope: Envelope, role: Role, by: string): vo
 }
 
 /** A bad or empty signature is one that does not count, never an error. */
-function verifies(key: PublicKey, message: Uint8Array, sig: string): boolean {
+function verifies(key: PublicKey, message: Uint8Array, sig: string, how: How): boolean {
   // Buffer.from stops in silence at what is no hex.
   if (!/^(?:[0-9A-Fa-f]{2})+$/.test(sig)) return false
   try {
-    return key.verifies(message, Uint8Array.fromHex(sig))
+    return key.verifies(message, Uint8Array.fromHex(sig), how)
   } catch {
     return false
   }

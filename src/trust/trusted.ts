@@ -3,6 +3,7 @@ import { openEnvelope } from './envelope.ts'
 import { requireHashes } from './hashes.ts'
 import type { Instant } from './instant.ts'
 import type { Metadata } from './metadata.ts'
+import type { How } from './public-key.ts'
 import { type Root, readRoot } from './root.ts'
 import {
   type MetaFile,
@@ -25,10 +26,10 @@ export class TrustedSet {
   #targets: Targets | undefined
 
   /** The first root must verify against itself (TUF 5.2); its expiry does not matter. */
-  constructor(root: Uint8Array, file: string) {
+  constructor(root: Uint8Array, file: string, how?: How) {
     const envelope = openEnvelope(root, file)
     const parsed = readRoot(envelope)
-    requireThreshold(envelope, parsed.roles.root, `root ${parsed.version}`)
+    requireThreshold(envelope, parsed.roles.root, `root ${parsed.version}`, how)
     this.#root = parsed
   }
 
@@ -59,10 +60,10 @@ export class TrustedSet {
   }
 
   /** TUF 5.4.2. */
-  readTimestamp(bytes: Uint8Array, file: string): Timestamp {
+  readTimestamp(bytes: Uint8Array, file: string, how?: How): Timestamp {
     const envelope = openEnvelope(bytes, file)
     const { roles, version } = this.#root
-    requireThreshold(envelope, roles.timestamp, `root ${version}`)
+    requireThreshold(envelope, roles.timestamp, `root ${version}`, how)
     return readTimestamp(envelope)
   }
 
@@ -71,11 +72,11 @@ export class TrustedSet {
   }
 
   /** TUF 5.5.2 to 5.5.4: hashes before signatures, then the threshold, then the version. */
-  readSnapshot(bytes: Uint8Array, file: string): Snapshot {
+  readSnapshot(bytes: Uint8Array, file: string, how?: How): Snapshot {
     const meta = this.timestamp.snapshot
     requireMeta(bytes, meta, file)
     const envelope = openEnvelope(bytes, file)
-    requireThreshold(envelope, this.#root.roles.snapshot, `root ${this.#root.version}`)
+    requireThreshold(envelope, this.#root.roles.snapshot, `root ${this.#root.version}`, how)
     const snapshot = readSnapshot(envelope)
     requireVersion(snapshot, meta.version)
     return snapshot
@@ -86,11 +87,11 @@ export class TrustedSet {
   }
 
   /** TUF 5.6.2 to 5.6.4. */
-  readTargets(bytes: Uint8Array, file: string): Targets {
+  readTargets(bytes: Uint8Array, file: string, how?: How): Targets {
     const meta = this.snapshot.targets
     requireMeta(bytes, meta, file)
     const envelope = openEnvelope(bytes, file)
-    requireThreshold(envelope, this.#root.roles.targets, `root ${this.#root.version}`)
+    requireThreshold(envelope, this.#root.roles.targets, `root ${this.#root.version}`, how)
     const targets = readTargets(envelope)
     requireVersion(targets, meta.version)
     return targets
