@@ -7,6 +7,7 @@ import { MirrorError } from '../error.ts'
 import { type RunningServer, startServer } from '../serve/server.ts'
 import { TUF } from '../store/layout.ts'
 import { MirrorReader } from '../store/reader.ts'
+import { readPublished, type Snapshot } from '../store/snapshot.ts'
 import { cargoConfig } from './cargo-config.ts'
 import { type Context, Output } from './context.ts'
 import { initCommand } from './init.ts'
@@ -32,15 +33,18 @@ export async function demoCommand(context: Context): Promise<number> {
   say(out.bold('1. A signed upstream, made from the crates in fixtures/'))
   await must(upstreamCommand(quiet, repository, { from: join(fixtures(), 'crates') }))
   await using upstream = await served(repository, context)
-  say(`   2-of-3 root, index tree over 11 crates, served at ${upstream.url}`)
+  const { entries } = shown(repository)
+  say(`   2-of-3 root, index tree over ${entries} crates, served at ${upstream.url}`)
 
   say(out.bold('2. A mirror of it, pinned to that root'))
   const root = join(repository, TUF, '1.root.json')
   await must(initCommand(quiet, mirror, { upstream: upstream.url, root }))
   await must(syncCommand(at(mirror), {}))
   say(`   ${count(join(mirror, 'public/crates'))} artifacts, each verified before it got its name`)
+  const { n } = shown(mirror)
   await must(syncCommand(at(mirror), {}))
-  say('   synced again: nothing changed')
+  if (shown(mirror).n !== n) throw new MirrorError('unexpected', 'a second sync found news')
+  say(`   synced again: nothing changed, snapshot ${n}`)
 
   say(out.bold('3. Every byte read back and checked'))
   await must(verifyCommand(at(mirror), [], {}))
@@ -55,6 +59,12 @@ export async function demoCommand(context: Context): Promise<number> {
   say(`done in ${seconds} s; all of it is in ${folder}`)
   if (out.isJson) out.result({ ok: true, folder, seconds, cargo: built.cargo }, [])
   return 0
+}
+
+function shown(folder: string): Snapshot {
+  const snapshot = readPublished(folder)
+  if (snapshot === undefined) throw new MirrorError('unexpected', `${folder} shows nothing`)
+  return snapshot
 }
 
 /** The steps' own output would drown the story; what fails still says so. */
