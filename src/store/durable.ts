@@ -143,14 +143,18 @@ export function discardVoid(paths: Iterable<string>): void {
 }
 
 /** Writes from `at` on, from 0 as a new file. Whole when it returns, durable only with a flush. */
-export function writeFileAt(path: string, bytes: Uint8Array, at: number): void {
+export function writeFileAt(path: string, pieces: readonly Uint8Array[], at: number): void {
   try {
     const fd = fs.openSync(path, at === 0 ? 'w' : 'r+', FILE_MODE)
     try {
       if (at === 0 && MASKED !== 0) setMode(() => fs.fchmodSync(fd, FILE_MODE))
-      // a full disk or a size limit shows as a short count first and as an error only then
-      for (let done = 0; done < bytes.length; ) {
-        done += fs.writeSync(fd, bytes, done, bytes.length - done, at + done)
+      let position = at
+      for (const piece of pieces) {
+        // a full disk or a size limit shows as a short count first and as an error only then
+        for (let done = 0; done < piece.length; ) {
+          done += fs.writeSync(fd, piece, done, piece.length - done, position + done)
+        }
+        position += piece.length
       }
     } finally {
       fs.closeSync(fd)

@@ -42,7 +42,9 @@ export class Partial {
   #onDisk = 0
   /** Of the bytes on the disk; undefined while there are none. */
   #hash: Hash | undefined
+  /** Of the bytes in memory: a buffer that grows, filled up to `heldLength`, or a body as it came. */
   #held: Uint8Array = Buffer.alloc(0)
+  #pieces: readonly Uint8Array[] | undefined
   #heldLength = 0
 
   private constructor(path: string) {
@@ -74,7 +76,17 @@ export class Partial {
     return this.length > 0 && this.#checksum() === checksum
   }
 
-  /** The chunk is the partial's from now on. A body beyond the limit is no artifact: nothing stays (P15). */
+  /** A body that came whole, of at most a MiB; the pieces are not copied, and nobody's but the partial's. */
+  adopt(pieces: readonly Uint8Array[]): void {
+    if (this.length === 0) {
+      this.#pieces = pieces
+      this.#heldLength = pieces.reduce((sum, { length }) => sum + length, 0)
+    } else {
+      for (const piece of pieces) this.write(piece)
+    }
+  }
+
+  /** A body beyond the limit is no artifact: nothing stays (P15). */
   write(chunk: Uint8Array): void {
     if (this.length + chunk.length > ARTIFACT_BYTES_MAX) {
       this.#forget({ onDisk: 0 })
@@ -97,10 +109,10 @@ export class Partial {
     if (this.#heldLength === 0) return
     const held = this.#inMemory()
     writeFileAt(this.path, held, this.#onDisk)
-    this.#hash ??= createHash('sha256')
-    this.#hash.update(held)
-    this.#onDisk += held.length
+    this.#hash = this.#hashed()
+    this.#onDisk += this.#heldLength
     this.#heldLength = 0
+    this.#pieces = undefined
   }
 
   /**
@@ -126,30 +138,33 @@ export class Partial {
 
   /** Of all bytes so far. */
   #checksum(): Checksum {
-    if (this.#hash === undefined) return sha256(this.#inMemory())
-    return this.#hash.copy().update(this.#inMemory()).digest('hex') as Checksum
+    const [first, second] = this.#inMemory()
+    if (this.#hash === undefined && first !== undefined && second === undefined)
+      return sha256(first)
+    return this.#hashed().digest('hex') as Checksum
   }
 
-  #inMemory(): Uint8Array {
-    return this.#held.subarray(0, this.#heldLength)
+  #hashed(): Hash {
+    const hash = this.#hash?.copy() ?? createHash('sha256')
+    for (const piece of this.#inMemory()) hash.update(piece)
+    return hash
+  }
+
+  #inMemory(): readonly Uint8Array[] {
+    return this.#pieces ?? [this.#held.subarray(0, this.#heldLength)]
   }
 
   /**
    * Copies what fits, and returns how much that was. A buffer that grows, not a list of chunks: a
-   * server that sends single bytes must not make us keep a million objects (P15). The first chunk,
-   * which is the whole body as a rule, is not even copied.
+   * server that sends single bytes must not make us keep a million objects (P15).
    */
   #hold(bytes: Uint8Array): number {
-    if (this.#held.length === 0 && bytes.length <= HELD_BYTES_MAX) {
-      this.#held = bytes
-      this.#heldLength = bytes.length
-      return bytes.length
-    }
+    if (this.#pieces !== undefined) this.keep()
     const needed = this.#heldLength + bytes.length
     if (needed > this.#held.length && this.#held.length < HELD_BYTES_MAX) {
       const grown = Math.max(HELD_BYTES_MIN, this.#held.length * 2, needed)
       const held = Buffer.allocUnsafeSlow(Math.min(grown, HELD_BYTES_MAX))
-      held.set(this.#inMemory())
+      held.set(this.#held.subarray(0, this.#heldLength))
       this.#held = held
     }
     const count = Math.min(bytes.length, this.#held.length - this.#heldLength)
@@ -161,6 +176,7 @@ export class Partial {
   #forget({ onDisk }: { readonly onDisk: number }): void {
     this.#onDisk = onDisk
     this.#hash = undefined
+    this.#pieces = undefined
     this.#held = Buffer.alloc(0)
     this.#heldLength = 0
   }
@@ -185,7 +201,7 @@ export async function discardPartials(
 export function wholePartial(path: string, bytes: Uint8Array, checksum: Checksum): void {
   const found = sha256(bytes)
   if (found !== checksum) throw new ChecksumMismatch(checksum, found, bytes.length)
-  writeFileAt(path, bytes, 0)
+  writeFileAt(path, [bytes], 0)
 }
 
 /** The hash of all that a file holds, still open for more; undefined where there is no file. */

@@ -55,12 +55,18 @@ async function transfer(
   const body = await source.artifact(wanted, { offset: partial.length, signal })
   if (body.offset !== partial.length) await partial.restart()
   try {
-    if ('bytes' in body) take(run, partial, body.bytes)
+    if ('pieces' in body) takeWhole(run, partial, body.pieces)
     else for await (const chunk of body.chunks) take(run, partial, chunk)
   } catch (error) {
     partial.keep()
     throw error
   }
+}
+
+function takeWhole(run: Run, partial: Partial, pieces: readonly Uint8Array[]): void {
+  const before = partial.length
+  partial.adopt(pieces)
+  run.progress.bytes += partial.length - before
 }
 
 function take(run: Run, partial: Partial, chunk: Uint8Array): void {

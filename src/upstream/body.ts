@@ -21,62 +21,67 @@ export interface Flow {
   abort(): void
 }
 
-/** A body in one buffer, allocated at its length where that is known; its connection is free by then. */
+/**
+ * A body as its chunks came, none of them copied; its connection is free by then. One in very many
+ * chunks is joined on the way: a server that sends single bytes must not make us keep a million
+ * objects.
+ */
 export class Whole implements Sink {
   readonly #receiver: Receiver
   readonly #offset: number
   readonly #keepsCut: boolean
-  readonly #length: number | undefined
-  #buffer: Uint8Array | undefined
-  readonly #chunks: Uint8Array[] = []
+  readonly #pieces: Uint8Array[] = []
   #received = 0
 
   /** `keepsCut`: what came of a cut body is handed out too, since an artifact can be continued. */
   constructor(
     receiver: Receiver,
-    options: {
-      readonly offset: number
-      readonly length: number | undefined
-      readonly keepsCut: boolean
-    },
+    options: { readonly offset: number; readonly keepsCut: boolean },
   ) {
     this.#receiver = receiver
     this.#offset = options.offset
     this.#keepsCut = options.keepsCut
-    this.#length = options.length
   }
 
   take(chunk: Uint8Array): void {
-    if (this.#length === undefined) this.#chunks.push(chunk)
-    else if (chunk.length === this.#length) this.#buffer = chunk
-    else {
-      this.#buffer ??= Buffer.allocUnsafe(this.#length)
-      this.#buffer.set(chunk, this.#received)
-    }
+    this.#pieces.push(chunk)
     this.#received += chunk.length
+    if (this.#pieces.length > PIECES_MAX) joinTail(this.#pieces)
   }
 
   end(): void {
-    this.#receiver.resolve({ offset: this.#offset, bytes: this.#came() })
+    this.#receiver.resolve({ offset: this.#offset, pieces: this.#pieces })
   }
 
   fail(error: unknown): void {
     if (this.#keepsCut && this.#received > 0) {
-      this.#receiver.resolve({ offset: this.#offset, chunks: cutShort(this.#came(), error) })
+      this.#receiver.resolve({ offset: this.#offset, chunks: cutShort(this.#pieces, error) })
     } else {
       this.#receiver.reject(error)
     }
   }
-
-  /** Never more than came: the rest of the buffer is somebody's old memory. */
-  #came(): Uint8Array {
-    return this.#buffer?.subarray(0, this.#received) ?? Buffer.concat(this.#chunks)
-  }
 }
 
-async function* cutShort(came: Uint8Array, error: unknown): AsyncGenerator<Uint8Array> {
-  yield came
+async function* cutShort(came: readonly Uint8Array[], error: unknown): AsyncGenerator<Uint8Array> {
+  yield* came
   throw error
+}
+
+const PIECES_MAX = 32
+
+/**
+ * Joins the last pieces, as far back as none is twice as long as what follows it: so each byte is
+ * copied a few times at most, and few pieces remain.
+ */
+function joinTail(pieces: Uint8Array[]): void {
+  let from = pieces.length - 1
+  let length = pieces[from]?.length ?? 0
+  for (let before = pieces[from - 1]; before !== undefined; before = pieces[from - 1]) {
+    if (before.length > 2 * length) break
+    length += before.length
+    from -= 1
+  }
+  pieces.push(Buffer.concat(pieces.splice(from)))
 }
 
 /** A body in chunks, as its reader takes them; the sender is held back by a reader that is slower. */

@@ -97,7 +97,7 @@ async function artifact(
     return { offset: start, chunks: chunks(join(root, file), start, signal) }
   const bytes = Buffer.allocUnsafe(size - start)
   const { bytesRead } = await handle.read(bytes, 0, bytes.length, start)
-  return { offset: start, bytes: bytes.subarray(0, bytesRead) }
+  return { offset: start, pieces: [bytes.subarray(0, bytesRead)] }
 }
 
 async function* chunks(

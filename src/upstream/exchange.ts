@@ -162,7 +162,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const isArtifact = this.#asked.kind === 'artifact'
     if (!isArtifact || (length !== undefined && length <= LIMITS.wholeBytes)) {
       const took = (body: ArtifactBody): void => resolve({ next: 'took', body })
-      return new Whole({ resolve: took, reject }, { offset, length, keepsCut: isArtifact })
+      return new Whole({ resolve: took, reject }, { offset, keepsCut: isArtifact })
     }
     const chunks = new Chunks({
       pause: () => {

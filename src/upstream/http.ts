@@ -68,7 +68,7 @@ export class HttpClient {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const body = await this.#body(place, asked, signal)
-        if ('bytes' in body) return body.bytes
+        if ('pieces' in body) return joined(body.pieces)
         throw new Error(`${kind} in chunks`)
       } catch (error) {
         if (!(error instanceof MirrorError) || !error.transient) throw error
@@ -155,4 +155,9 @@ export class HttpClient {
   #triesFor(error: MirrorError): number {
     return error instanceof Garbled ? Math.min(2, this.#host.tries) : this.#host.tries
   }
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const [first] = pieces
+  return pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces)
 }

@@ -14,11 +14,11 @@ export interface Wanted {
 
 /**
  * An artifact's bytes from `offset` on, which is the offset asked for, or 0 where the upstream
- * cannot resume. A small body comes whole, its connection already free; a large one, or one that
+ * cannot resume. A small body comes whole, in pieces, its connection already free; a large one, or one that
  * was cut, in chunks, the last of which may be a throw.
  */
 export type ArtifactBody =
-  | { readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly offset: number; readonly pieces: readonly Uint8Array[] }
   | { readonly offset: number; readonly chunks: AsyncIterable<Uint8Array> }
 
 /** What a mirror can be filled from. Gives bytes by name and believes nothing: whoever asks verifies. */

@@ -157,7 +157,7 @@ test('files are 0644 and folders 0755 whatever the umask', async ({ disk }) => {
     `const at = name => ${JSON.stringify(disk.root)} + '/' + name
      await durable.makeFolder(at('a/b'))
      await durable.replaceFile(at('a/b/replaced'), Buffer.from('x'), { via: at('owner/1') })
-     durable.writeFileAt(at('part'), Buffer.from('x'), 0)
+     durable.writeFileAt(at('part'), [Buffer.from('x')], 0)
      durable.moveFile(at('part'), at('c/d/moved'))`,
   )
   expect(['a', 'a/b', 'c', 'c/d'].map(name => modeOf(disk.at(name)))).toEqual(Array(4).fill('755'))
@@ -171,7 +171,7 @@ test('a write that the disk takes only half of is an error, never a short file',
   const said = await elsewhere(
     'ulimit -f 100; exec',
     `try {
-       durable.writeFileAt(${JSON.stringify(disk.at('part'))}, Buffer.alloc(204_800), 0)
+       durable.writeFileAt(${JSON.stringify(disk.at('part'))}, [Buffer.alloc(204_800)], 0)
      } catch (error) { console.log(error.code, error.message) }`,
   )
   expect(said).toBe(`no-space ${disk.at('part')} is too large for its file system (EFBIG)`)
@@ -197,7 +197,7 @@ test('a file that was to be flushed and is not there stops a small flush', async
 })
 
 test('a missing folder is made on the way to a name', async ({ disk }) => {
-  writeFileAt(disk.at('part'), NEW, 0)
+  writeFileAt(disk.at('part'), [NEW], 0)
   moveFile(disk.at('part'), disk.at('public/crates/se/rd/x.crate'))
   expect(readFileSync(disk.at('public/crates/se/rd/x.crate'))).toEqual(NEW)
   await makeFolder(disk.at('public/crates/se'))

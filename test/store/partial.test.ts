@@ -53,6 +53,36 @@ test.for([1, MIB - 1, MIB, MIB + 1, 2 * MIB, LARGE.length])(
   },
 )
 
+test.for([0, 1_000])(
+  'a body in pieces is written once, after %i bytes as before them',
+  async (before, { path }) => {
+    const partial = await Partial.open(path)
+    if (before > 0) partial.write(SMALL.subarray(0, before))
+    partial.adopt([
+      SMALL.subarray(before, 7_000),
+      SMALL.subarray(7_000, 7_001),
+      SMALL.subarray(7_001),
+    ])
+    expect(partial.length).toBe(SMALL.length)
+    expect(existsSync(path)).toBe(false)
+    await partial.finish(sha256(SMALL))
+    expect(readFileSync(path)).toEqual(SMALL)
+  },
+)
+
+test('a body in pieces that was cut goes on behind them', async ({ path }) => {
+  const partial = await Partial.open(path)
+  partial.adopt([SMALL.subarray(0, 5_000), SMALL.subarray(5_000, 6_000)])
+  partial.write(SMALL.subarray(6_000))
+  expect(partial.isWhole(sha256(SMALL))).toBe(true)
+  await partial.finish(sha256(SMALL))
+  expect(readFileSync(path)).toEqual(SMALL)
+  await partial.restart()
+  partial.adopt([SMALL.subarray(0, 5_000), SMALL.subarray(5_001)])
+  await expect(partial.finish(sha256(SMALL))).rejects.toThrow(ChecksumMismatch)
+  expect(existsSync(path)).toBe(false)
+})
+
 test('of a large body at most a MiB waits in memory', async ({ path }) => {
   const partial = await Partial.open(path)
   for (let at = 0; at < LARGE.length; at += 65_536) {

@@ -41,7 +41,7 @@ test('a small body comes whole, a large one in chunks', async () => {
   await using server = await serveRaw((socket, { n }) => socket.write(ok(n === 1 ? SMALL : LARGE)))
   await using client = new TestClient()
   const small = await artifact(client, server)
-  expect(small).toHaveProperty('bytes')
+  expect(small).toHaveProperty('pieces')
   expect((await drained(small)).bytes.equals(SMALL)).toBe(true)
   const large = await artifact(client, server)
   expect(large).toHaveProperty('chunks')

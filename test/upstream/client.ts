@@ -31,7 +31,7 @@ export async function drained(
   body: ArtifactBody,
 ): Promise<{ readonly offset: number; readonly bytes: Buffer; readonly error: unknown }> {
   const { offset } = body
-  if ('bytes' in body) return { offset, bytes: Buffer.from(body.bytes), error: undefined }
+  if ('pieces' in body) return { offset, bytes: Buffer.concat(body.pieces), error: undefined }
   const chunks: Uint8Array[] = []
   try {
     for await (const chunk of body.chunks) chunks.push(chunk)

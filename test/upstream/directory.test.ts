@@ -42,8 +42,8 @@ const HULL: Wanted = {
 async function artifact(folder: string, offset = 0): Promise<string> {
   const signal = AbortSignal.timeout(10_000)
   const body = await directoryUpstream(folder).artifact(HULL, { offset, signal })
-  if (!('bytes' in body)) return expect.unreachable('a small body came in chunks')
-  return `${body.offset}: ${Buffer.from(body.bytes).toString()}`
+  if (!('pieces' in body)) return expect.unreachable('a small body came in chunks')
+  return `${body.offset}: ${Buffer.concat(body.pieces).toString()}`
 }
 
 test('every index file is seen once, in order, and nothing else is', async ({ folder }) => {
