@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync } from 'node:fs'
-import { mkdtempDisposable, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtempDisposable, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -82,6 +82,11 @@ export class Registry implements AsyncDisposable {
     const file = this.at(`plain/index/${path}`)
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
     await writeFile(file, `${change(lines).join('\n')}\n`)
+  }
+
+  /** A crate that is gone from the index. */
+  async remove(path: string): Promise<void> {
+    await rm(this.at(`plain/index/${path}`))
   }
 
   /** Publishes a version whose artifact is a few bytes that only hash right. */

@@ -12,8 +12,9 @@ export function guardRemovals(
   const { removalPercent, removalCrates, removalVersions } = run.settings.guard
   const of = published?.entries ?? 0
   const isMany = gone.crates > removalCrates && gone.crates * 100 > removalPercent * of
-  if (!isMany && gone.versions <= removalVersions) return
-  const count = Math.max(gone.crates, gone.versions)
+  const crates = isMany ? gone.crates : 0
+  const versions = gone.versions > removalVersions ? gone.versions : 0
+  const count = Math.max(crates, versions)
   if (count <= run.accepted.removals) return
   throw new MirrorError(
     'guard',
