@@ -1,7 +1,7 @@
 import type { Config } from './config.ts'
 
 /** What `init` knows of a new mirror; everything else starts out with its default. */
-type Beginning = Omit<Config['upstream'], 'redirectHosts'> &
+type Beginning = Pick<Config['upstream'], 'url' | 'chain' | 'trust' | 'origin' | 'contact'> &
   Partial<Pick<Config['upstream'], 'redirectHosts'>>
 
 /**
@@ -38,6 +38,16 @@ ${contact === undefined ? '# contact = "you@example.org"' : `contact = ${quote(c
 
 # Hosts, beside the upstream's own, that a redirect may lead to.
 ${redirectHosts === undefined ? '# redirect-hosts = []' : `redirect-hosts = [${redirectHosts.map(quote).join(', ')}]`}
+
+# A proxy that everything is asked through; user and password, if it wants them, percent-encoded:
+# "http://USER:PASSWORD@HOST:PORT". Then let nobody else read this file.
+# proxy = "http://proxy.example:3128"
+
+# What is asked without it: hosts, ".example.org" for all below one, "*" for all.
+# no-proxy = []
+
+# Certificates, in PEM, of authorities to believe beside those of the system; a path from here.
+# ca-file = "site-ca.pem"
 `
 }
 
@@ -56,6 +66,9 @@ const REST = `[sync]
 
 # An artifact slower than this many bytes a second over 30 seconds is asked for again.
 # floor-bytes-per-second = 1024
+
+# Requests begun a second at most, for each host, 1 to 10000. There is no limit without it.
+# requests-per-second = 100
 
 [store]
 # Bytes of the disk that a sync leaves free; it stops with exit code 20 before.

@@ -17,6 +17,12 @@ export interface Config {
     readonly contact: string | undefined
     /** Hosts, beside the upstream's own, that a redirect may lead to; a port other than 443 with them. */
     readonly redirectHosts: readonly string[]
+    /** URL of the proxy that everything is asked through; it may hold a user and a password. */
+    readonly proxy: string | undefined
+    /** What is asked without the proxy: hosts, `.suffix` for all below one, `*` for all. */
+    readonly noProxy: readonly string[]
+    /** A file with certificates, in PEM, of authorities to believe beside those of the system. */
+    readonly caFile: string | undefined
   }
   readonly sync: {
     /** Connections to the upstream, 1 to 256. */
@@ -29,6 +35,8 @@ export interface Config {
     readonly requestSeconds: number
     /** An artifact slower than this many bytes a second over 30 seconds is asked for again, 1 to 1 GiB. */
     readonly floorBytesPerSecond: number
+    /** So many requests a second are begun at most for each host, 1 to 10,000; without it, no limit. */
+    readonly requestsPerSecond: number | undefined
   }
   readonly store: {
     /** Bytes of the disk that a sync leaves free; it stops with exit code 20 before. */
@@ -58,6 +66,9 @@ const DEFAULTS: Config = {
     origin: false,
     contact: undefined,
     redirectHosts: Object.freeze([]),
+    proxy: undefined,
+    noProxy: Object.freeze([]),
+    caFile: undefined,
   },
   sync: {
     connections: 32,
@@ -65,6 +76,7 @@ const DEFAULTS: Config = {
     connectSeconds: 10,
     requestSeconds: 60,
     floorBytesPerSecond: 1024,
+    requestsPerSecond: undefined,
   },
   store: { reserveBytes: 1_073_741_824 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
@@ -80,7 +92,10 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     trust: oneOf('tuf', 'observed'),
     origin: flag,
     contact: text,
-    redirectHosts: hosts,
+    redirectHosts: hosts(host),
+    proxy: proxyUrl,
+    noProxy: hosts(bypass),
+    caFile: path,
   },
   sync: {
     connections: integer(1, 256),
@@ -88,6 +103,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     connectSeconds: integer(1, 600),
     requestSeconds: integer(1, 3600),
     floorBytesPerSecond: integer(1, 2 ** 30),
+    requestsPerSecond: integer(1, 10_000),
   },
   store: { reserveBytes: integer(0, 2 ** 50) },
   serve: { listen: address, url: httpUrl },
@@ -217,9 +233,11 @@ function text(value: unknown, key: string): string {
   throw new Error(`${key} is ${shown(value)}, expected 1 to 200 printable ASCII characters`)
 }
 
-function hosts(value: unknown, key: string): readonly string[] {
-  if (!Array.isArray(value)) throw new Error(`${key} is ${shown(value)}, expected a list of hosts`)
-  return Object.freeze(value.map((one, i) => host(one, `${key}[${i}]`)))
+function hosts(one: (value: unknown, key: string) => string): Reader {
+  return (value, key) => {
+    if (Array.isArray(value)) return Object.freeze(value.map((it, i) => one(it, `${key}[${i}]`)))
+    throw new Error(`${key} is ${shown(value)}, expected a list of hosts`)
+  }
 }
 
 /** As `URL.host` spells it, which is what a redirect is compared with. */
@@ -228,6 +246,41 @@ function host(value: unknown, key: string): string {
   const url = isPlain ? URL.parse(`https://${value}/`) : null
   if (url !== null) return url.host
   throw new Error(`${key} is ${shown(value)}, expected a host without scheme or path`)
+}
+
+/** As `URL.hostname` spells it, or `.` before it, or `*`. */
+function bypass(value: unknown, key: string): string {
+  if (value === '*') return value
+  const [, dot = '', name] =
+    typeof value === 'string' ? (/^(\.?)([a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:]+\])$/i.exec(value) ?? []) : []
+  const url = name === undefined ? null : URL.parse(`https://${name}/`)
+  if (url !== null) return `${dot}${url.hostname}`
+  throw new Error(`${key} is ${shown(value)}, expected a host without port, ".SUFFIX" or "*"`)
+}
+
+function path(value: unknown, key: string): string {
+  if (typeof value === 'string' && /^[^\0]{1,4096}$/.test(value)) return value
+  throw new Error(`${key} is ${shown(value)}, expected the path of a file`)
+}
+
+/** It is not shown where it is wrong: a password may be anywhere in it, escaped or not. */
+function proxyUrl(value: unknown, key: string): string {
+  const url = typeof value === 'string' && !/[?#]/.test(value) ? URL.parse(value) : null
+  if (url !== null && /^https?:$/.test(url.protocol) && url.pathname === '/' && isDecodable(url)) {
+    return url.href
+  }
+  throw new Error(
+    `${key} is not an http or https URL of a host, as "http://USER:PASSWORD@HOST:PORT" with user and password percent-encoded`,
+  )
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function address(value: unknown, key: string): string {

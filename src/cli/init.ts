@@ -66,13 +66,13 @@ function readRoot(file: string): Uint8Array {
 
 /** Which folder of the upstream holds the chain that begins with the pinned root. */
 async function chainOf(
-  { signal }: Context,
+  { signal, cwd }: Context,
   config: Config,
   version: number,
   pinned: Uint8Array,
 ): Promise<'tuf' | 'site'> {
   const { url = '' } = config.upstream
-  const client = httpClient(config)
+  const client = httpClient(config, cwd)
   const name = `${version}.root.json`
   let isThere = false
   try {

@@ -80,6 +80,11 @@ export class Host {
 
   /** A try without an answer, begun then: the error to throw, which may be that the host is gone. */
   unanswered(begun: number, error: MirrorError): MirrorError {
+    // somebody on the way knows that no other try will help
+    if (error instanceof HostGone) {
+      this.#gone ??= error
+      return this.#gone
+    }
     // Requests that were under way together fail together: one round, one count.
     if (this.#answeredAt >= begun || begun < this.#brakedUntil) return this.failed(begun, error)
     this.#silences += 1

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import type { buildConnector, Pool } from 'undici'
 import { MirrorError } from '../error.ts'
-import { TransferCut } from './faults.ts'
+import { HostGone, TransferCut } from './faults.ts'
 import type { Place } from './url-policy.ts'
-import { unconnected } from './wire-errors.ts'
+import { reason, unconnected } from './wire-errors.ts'
 
 /** A forward proxy. The origin is what messages say of it; its password is in one header only. */
 export interface ForwardProxy {
@@ -49,14 +49,17 @@ export function forwarded(
   return { origin: proxyOrigin, path: `${origin}${path}`, headers }
 }
 
-/** It wants a password or another one, does not serve this host, or cannot reach it. */
+/**
+ * It does not serve this host, cannot reach it, or (407) wants a password or another one: that ends
+ * the run, since who tries a wrong password again and again has the account locked.
+ */
 export function refusedBy(
   { origin }: ForwardProxy,
   authority: string,
   status: number,
-): TransferCut {
+): HostGone | TransferCut {
   const message = `the proxy ${origin} refused to connect to ${authority} (status ${status})`
-  return new TransferCut(message)
+  return status === 407 ? new HostGone(message) : new TransferCut(message)
 }
 
 type Connector = buildConnector.connector
@@ -79,17 +82,33 @@ export function toProxy({ origin }: ForwardProxy, connect: Connector): Connector
 export function throughTunnel(proxy: ForwardProxy, tunnels: Pool, connect: Connector): Connector {
   return (options, callback) => {
     const authority = options.port === '' ? `${options.host}:443` : `${options.host}`
-    tunnel(proxy, tunnels, authority).then(
-      httpSocket => connect({ ...options, httpSocket }, callback),
-      error => callback(error as Error, null),
-    )
+    tunnel(proxy, tunnels, authority)
+      .then(httpSocket => connect({ ...options, httpSocket }, callback))
+      .catch(error => callback(error as Error, null))
   }
 }
 
+/** A bare connection to the far host, once the proxy has agreed. */
 async function tunnel(proxy: ForwardProxy, tunnels: Pool, authority: string): Promise<Socket> {
   const headers = ['host', authority, ...proxy.authorization]
-  const { statusCode, socket } = await tunnels.connect({ path: authority, headers })
+  const { statusCode, socket } = await answered(
+    proxy,
+    tunnels.connect({ path: authority, headers }),
+  )
   if (statusCode === 200) return socket as Socket
   socket.on('error', () => {}).destroy()
   throw refusedBy(proxy, authority, statusCode)
+}
+
+/** What is said of the proxy by name already, is; the rest is a proxy that hangs, or hung up. */
+async function answered<Answer>(
+  { origin }: ForwardProxy,
+  answer: Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof MirrorError) throw error
+    throw new TransferCut(`the proxy ${origin} made no tunnel: ${reason(error as Error)}`, error)
+  }
 }

@@ -66,7 +66,7 @@ function isGarbled(error: Error): boolean {
 }
 
 /** Node's messages may hold text from outside, such as a certificate's: its codes say enough. */
-function reason(error: Error): string {
+export function reason(error: Error): string {
   const code = codeFrom(error)
   return code === undefined || code.startsWith('UND_') ? quoted(error.message) : code
 }
