@@ -252,7 +252,9 @@ function host(value: unknown, key: string): string {
 function bypass(value: unknown, key: string): string {
   if (value === '*') return value
   const [, dot = '', name] =
-    typeof value === 'string' ? (/^(\.?)([a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:]+\])$/i.exec(value) ?? []) : []
+    typeof value === 'string'
+      ? (/^(\.?)([a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:]+\])$/i.exec(value) ?? [])
+      : []
   const url = name === undefined ? null : URL.parse(`https://${name}/`)
   if (url !== null) return `${dot}${url.hostname}`
   throw new Error(`${key} is ${shown(value)}, expected a host without port, ".SUFFIX" or "*"`)
