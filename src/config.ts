@@ -7,6 +7,18 @@ export interface Config {
   readonly upstream: {
     /** Base URL of a signed upstream: what lies below a mirror's `public/`. Absent: filled otherwise. */
     readonly url: string | undefined
+    /** Of an observed upstream: base URL of its sparse index. */
+    readonly index: string | undefined
+    /** Where its artifacts are: a `dl` with cargo's markers. */
+    readonly artifacts: string | undefined
+    /** Base URL of its feeds, `updates.xml` and `crates.xml`: without them every look is a sweep. */
+    readonly feeds: string | undefined
+    /** Its database dump (a zip), which lists the names of all crates. */
+    readonly dump: string | undefined
+    /** A file with names of crates, one a line, relative to the mirror: instead of the dump or beside it. */
+    readonly namesFile: string | undefined
+    /** RustSec's feed of advisories: what they call malware is withdrawn at once. */
+    readonly advisories: string | undefined
     /** Which folder of it holds the chain that begins with our pinned root; `init` finds out. */
     readonly chain: 'tuf' | 'site'
     /** "tuf" verifies everything from the pinned root; "observed" believes what TLS brings. */
@@ -33,6 +45,8 @@ export interface Config {
     readonly connectSeconds: number
     /** Seconds for one metadata file, tile or index file, 1 to 3,600. */
     readonly requestSeconds: number
+    /** Hours from the beginning of one sweep of an observed index to the next, 1 to 8,760. */
+    readonly sweepHours: number
     /** An artifact slower than this many bytes a second over 30 seconds is asked for again, 1 to 1 GiB. */
     readonly floorBytesPerSecond: number
     /** So many requests a second are begun at most for each host, 1 to 10,000; without it, no limit. */
@@ -55,12 +69,20 @@ export interface Config {
     readonly removalCrates: number
     /** So does one that would remove more than this many versions. */
     readonly removalVersions: number
+    /** Days that a crate stays which an observed upstream no longer has. */
+    readonly holdDays: number
   }
 }
 
 const DEFAULTS: Config = {
   upstream: {
     url: undefined,
+    index: undefined,
+    artifacts: undefined,
+    feeds: undefined,
+    dump: undefined,
+    namesFile: undefined,
+    advisories: undefined,
     chain: 'tuf',
     trust: 'tuf',
     origin: false,
@@ -75,12 +97,13 @@ const DEFAULTS: Config = {
     tries: 3,
     connectSeconds: 10,
     requestSeconds: 60,
+    sweepHours: 24,
     floorBytesPerSecond: 1024,
     requestsPerSecond: undefined,
   },
   store: { reserveBytes: 1_073_741_824 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
-  guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000 },
+  guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000, holdDays: 7 },
 }
 
 type Reader = (value: unknown, key: string) => unknown
@@ -88,6 +111,12 @@ type Reader = (value: unknown, key: string) => unknown
 const KEYS: Record<keyof Config, Record<string, Reader>> = {
   upstream: {
     url: httpUrl,
+    index: bulkUrl(httpUrl),
+    artifacts: bulkUrl(downloads),
+    feeds: httpUrl,
+    dump: httpUrl,
+    namesFile: path,
+    advisories: httpUrl,
     chain: oneOf('tuf', 'site'),
     trust: oneOf('tuf', 'observed'),
     origin: flag,
@@ -102,6 +131,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     tries: integer(1, 10),
     connectSeconds: integer(1, 600),
     requestSeconds: integer(1, 3600),
+    sweepHours: integer(1, 8760),
     floorBytesPerSecond: integer(1, 2 ** 30),
     requestsPerSecond: integer(1, 10_000),
   },
@@ -111,6 +141,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     removalPercent: integer(0, 100),
     removalCrates: integer(0, 10_000_000),
     removalVersions: integer(0, 100_000_000),
+    holdDays: integer(0, 3650),
   },
 }
 
@@ -299,6 +330,24 @@ function httpUrl(value: unknown, key: string): string {
   }
   const given = shown(typeof value === 'string' ? redacted(value) : value)
   throw new Error(`${key} is ${given}, expected an http or https URL without user or query`)
+}
+
+/** A `dl` as config.json has it: cargo's markers stay as they are written. */
+function downloads(value: unknown, key: string): string {
+  httpUrl(typeof value === 'string' ? value.replaceAll(/\{[a-z0-9-]+\}/g, 'x') : value, key)
+  return String(value)
+}
+
+/** The API of crates.io allows one request a second and is not for mirrors. */
+function bulkUrl(read: (value: unknown, key: string) => string): Reader {
+  return (value, key) => {
+    const text = read(value, key)
+    const host = URL.parse(text.replaceAll(/[{}]/g, ''))?.hostname
+    if (host !== 'crates.io' && host !== 'www.crates.io') return text
+    throw new Error(
+      `${key} is on ${host}, the API host, which is not for bulk; crates.io's hosts for it are index.crates.io and static.crates.io`,
+    )
+  }
 }
 
 /** `--listen` means what `serve.listen` means. */

@@ -55,7 +55,7 @@ test('docs/config.md names every key with its default, and no other', () => {
 
 test('the ranges of docs/config.md are the ones that hold', () => {
   const ranges = rows().filter(row => typeof keys().get(row.key) === 'number')
-  expect(ranges).toHaveLength(9)
+  expect(ranges).toHaveLength(11)
   for (const { key, values } of ranges) {
     const [min = Number.NaN, max = Number.NaN] = values.split(' to ').map(Number)
     for (const value of [min, max])
@@ -81,6 +81,7 @@ test('the example of docs/config.md is read as it says', () => {
   const example = /```toml\n([\s\S]+?)```/.exec(DOCUMENT)?.[1] ?? ''
   expect(parsed(example)).toEqual({
     upstream: {
+      ...parsed('').upstream,
       url: 'https://mirror.example',
       chain: 'site',
       trust: 'tuf',
@@ -96,12 +97,13 @@ test('the example of docs/config.md is read as it says', () => {
       tries: 3,
       connectSeconds: 10,
       requestSeconds: 300,
+      sweepHours: 24,
       floorBytesPerSecond: 128,
       requestsPerSecond: 20,
     },
     store: { reserveBytes: 10 * 2 ** 30 },
     serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
-    guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000 },
+    guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000, holdDays: 7 },
   })
 })
 
@@ -227,7 +229,13 @@ test('the file that init writes reads back as what init was told', () => {
     upstream: { ...parsed('').upstream, ...SIGNED },
   })
   const observed = {
-    url: 'http://127.0.0.1:4000/base',
+    url: undefined,
+    index: 'http://127.0.0.1:4000/index',
+    artifacts: 'http://127.0.0.1:4000/{crate}/{version}/{sha256-checksum}',
+    feeds: 'http://127.0.0.1:4000/rss',
+    dump: 'http://127.0.0.1:4000/dump.zip',
+    namesFile: 'my "names".txt',
+    advisories: 'http://127.0.0.1:4000/feed.xml',
     chain: 'site',
     trust: 'observed',
     origin: true,
@@ -248,6 +256,16 @@ test('the file that init writes shows every key, those without a value as commen
   expect(text).toContain('# contact = "you@example.org"\n')
 })
 
+/** What stands in for keys that have no default. */
+const EXAMPLES = {
+  index: 'https://index.crates.io',
+  artifacts: 'https://static.crates.io/crates/{crate}/{crate}-{version}.crate',
+  feeds: 'https://static.crates.io/rss',
+  dump: 'https://static.crates.io/db-dump.zip',
+  namesFile: 'names.txt',
+  advisories: 'https://rustsec.org/feed.xml',
+}
+
 test('every comment of the file that init writes shows the default that holds', () => {
   const text = configurationText(SIGNED).replaceAll(/^# (?=[a-z-]+ = )/gm, '')
   expect(parsed(text)).toEqual({
@@ -255,6 +273,7 @@ test('every comment of the file that init writes shows the default that holds', 
     sync: { ...parsed('').sync, requestsPerSecond: 100 },
     upstream: {
       ...parsed('').upstream,
+      ...EXAMPLES,
       ...SIGNED,
       contact: 'you@example.org',
       proxy: 'http://proxy.example:3128/',

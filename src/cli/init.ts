@@ -7,24 +7,42 @@ import { createMirror } from '../store/mirror.ts'
 import { verifyRoot } from '../trust/refresh.ts'
 import { signedRepository } from '../upstream/signed-repository.ts'
 import type { Context } from './context.ts'
+import { initObserved, type ObservedOptions } from './init-observed.ts'
 import { httpClient } from './writing.ts'
 
-export interface InitOptions {
-  readonly root: string
-  readonly upstream?: string
-  readonly contact?: string
+export interface InitOptions extends ObservedOptions {
+  readonly root?: string
+  readonly observed?: boolean
 }
 
 const ROOT_BYTES_MAX = 512_000
 
-/** `crateferry init DIR --upstream URL --root FILE`: a mirror directory with its pinned root. */
+/** `crateferry init DIR --upstream URL (--root FILE | --observed)`: a mirror directory. */
 export async function initCommand(
   context: Context,
   folder: string,
   options: InitOptions,
 ): Promise<number> {
-  const bytes = readRoot(resolve(context.cwd, options.root))
-  const version = verifyRoot(bytes, options.root)
+  const { root: file, observed = false } = options
+  if (observed === (file !== undefined)) {
+    throw new MirrorError(
+      'usage',
+      'give either --root FILE, or --observed for an upstream that signs nothing',
+    )
+  }
+  return file === undefined
+    ? await initObserved(context, folder, options)
+    : await initPinned(context, folder, options, file)
+}
+
+async function initPinned(
+  context: Context,
+  folder: string,
+  options: InitOptions,
+  file: string,
+): Promise<number> {
+  const bytes = readRoot(resolve(context.cwd, file))
+  const version = verifyRoot(bytes, file)
   const draft = configurationFor(options, 'tuf')
   const chain =
     options.upstream === undefined ? 'tuf' : await chainOf(context, draft.config, version, bytes)

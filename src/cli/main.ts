@@ -74,13 +74,19 @@ function addCommands(program: Command, context: () => Context): void {
   }).action(run(demoCommand))
 
   documented(program.command('init <dir>'), {
-    does: 'make a mirror directory with a pinned root',
-    example: 'crateferry init mirror --upstream https://mirror.example/ --root 1.root.json',
+    does: 'make a mirror directory, with a pinned root or of an upstream that signs nothing',
+    example:
+      'crateferry init mirror --upstream https://mirror.example/ --root 1.root.json\n  crateferry init mirror --observed --contact crates@site.example',
     exits: [0, 3, 11, 16, 21, 64],
   })
-    .requiredOption('--root <file>', 'the root to pin, which somebody you trust gave you')
-    .option('--upstream <url>', 'a signed repository; without one the mirror is filled by bundles')
+    .option('--root <file>', 'the root to pin, which somebody you trust gave you')
+    .option('--observed', 'the upstream signs nothing: believe what TLS brings')
+    .option(
+      '--upstream <url>',
+      'a signed repository (without one the mirror is filled by bundles); with --observed a sparse index (without one crates.io)',
+    )
     .option('--contact <text>', 'a mail address or URL to reach you, sent in the User-Agent')
+    .option('--allow-host <host...>', "with --observed: hosts that the index's downloads may be on")
     .action((dir, options) => run(c => initCommand(c, dir, options))())
 
   documented(program.command('sync'), {
@@ -89,6 +95,7 @@ function addCommands(program: Command, context: () => Context): void {
     exits: [0, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 30, 64],
   })
     .option('--dry-run', 'say what would be fetched, and fetch no artifact')
+    .option('--sweep', 'look at every index file now, where the upstream is only observed')
     .option('--limit-bytes <n>', 'stop after so many bytes; the next run goes on', wholeNumber)
     .option('--accept-removals <n>', 'let up to N crates or versions be removed', wholeNumber)
     .option('--accept-absent <n>', 'take up to N artifacts as lastingly not there', wholeNumber)

@@ -116,15 +116,19 @@ export async function withUpstream<Result>(
   }
 }
 
+const OBSERVING_RATE = 100
+
 /** The client as the configuration has it; its paths are relative to the mirror's `root`. */
 export function httpClient(config: Config, root: string): HttpClient {
   const { contact, redirectHosts, proxy, noProxy, caFile } = config.upstream
   const { connections, tries, connectSeconds, requestSeconds, floorBytesPerSecond } = config.sync
+  // who observes asks a public registry for every file it has: at a walk, unless told otherwise
+  const isObserving = config.upstream.trust === 'observed'
   return new HttpClient({
     proxy,
     noProxy,
     ca: caFile === undefined ? undefined : readCaFile(resolve(root, caFile)),
-    requestsPerSecond: config.sync.requestsPerSecond,
+    requestsPerSecond: config.sync.requestsPerSecond ?? (isObserving ? OBSERVING_RATE : undefined),
     userAgent: `crateferry/${VERSION} (${contact ?? 'no contact configured'})`,
     connections,
     tries,

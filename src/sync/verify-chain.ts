@@ -105,7 +105,7 @@ class ChainWalk {
     const kept = this.#numbersIn(`${this.#kept}/root_history`)
     const shown = this.#numbersIn(this.#shown)
     const last = Math.max(0, ...kept, ...shown)
-    const lastShown = Math.max(this.#expected.snapshots[0]?.metadata.root ?? 0, ...shown)
+    const lastShown = Math.max(this.#expected.snapshots[0]?.metadata?.root ?? 0, ...shown)
     for (let n = this.#firstRoot([...kept, ...shown]); n <= last; n += 1) {
       const files = [`${this.#kept}/root_history/${n}.root.json`]
       if (n <= lastShown) files.push(`${this.#shown}/${n}.root.json`)
@@ -199,7 +199,7 @@ class ChainWalk {
   }
 
   #requireVersion(metadata: Metadata, stated: number | undefined, type: RoleType): void {
-    const allowed = this.#expected.snapshots.map(({ metadata }) => metadata[type])
+    const allowed = this.#expected.snapshots.map(({ metadata }) => metadata?.[type])
     const versions = this.#chain === 'upstream' && allowed.length > 0 ? allowed : [stated]
     const isRight = versions.some(version => version === undefined || version === metadata.version)
     if (isRight && (stated === undefined || stated === metadata.version)) return
@@ -213,10 +213,10 @@ class ChainWalk {
     if (type === 'timestamp' && this.#expected.snapshots.length > 1) {
       const shown = this.#copy(`${this.#shown}/timestamp.json`)
       const found = shown.bytes && this.#tried(() => this.#readRole('timestamp', shown as Copy))
-      return found?.value?.version ?? this.#expected.snapshots[0]?.metadata.timestamp
+      return found?.value?.version ?? this.#expected.snapshots[0]?.metadata?.timestamp
     }
     const [published] = this.#expected.snapshots
-    if (this.#chain === 'upstream') return published?.metadata[type]
+    if (this.#chain === 'upstream') return published?.metadata?.[type]
     const shown = this.#copy(`${this.#shown}/${this.#nameOf(type, undefined)}`)
     return shown.bytes && this.#tried(() => this.#readRole(type, shown as Copy)).value?.version
   }

@@ -25,7 +25,7 @@ export const LIMITS: {
   indexFileBytes: 64 * MIB,
   artifactBytes: 1024 * MIB,
   configBytes: 65_536,
-  feedBytes: 4 * MIB,
+  feedBytes: 16 * MIB,
   partBytes: 8 * MIB,
   wholeBytes: MIB,
   queuedBytes: MIB,
