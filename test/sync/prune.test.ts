@@ -306,3 +306,24 @@ test('a verify that reads while a prune removes takes what went for no fault', a
   }
   expect(faults).toEqual([names[0]])
 })
+
+test('before the first snapshot what stands under its path stays, and all that it names', async ({
+  history,
+}) => {
+  const checksum = history.publish('serde')
+  await history.sync()
+  history.change('serde', () => [])
+  await history.sync()
+  // crates that an observed upstream brought one by one: no tree, no snapshot, no chain
+  const files = ['published', 'snapshots', 'trust/upstream'].map(name => `state/${name}`)
+  for (const file of [...files, 'public/tuf/timestamp.json']) {
+    rmSync(history.at(file), { recursive: true })
+  }
+  expect(await pruned(history)).toMatchObject({
+    artifacts: { files: 1 },
+    of: { files: 21 },
+    indexFiles: { files: 1 },
+    tiles: { files: 2 },
+    removed: [`se/rd/${checksum}`],
+  })
+})
