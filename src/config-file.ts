@@ -104,6 +104,9 @@ const REST = `[sync]
 # Bytes of the disk that a sync leaves free; it stops with exit code 20 before.
 # reserve-bytes = 1073741824
 
+# Days that a snapshot is kept after the next one took its place; then "prune" forgets it, 0 to 3650.
+# keep-days = 7
+
 [serve]
 # Address and port of "crateferry serve".
 # listen = "127.0.0.1:8377"

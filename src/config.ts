@@ -55,6 +55,8 @@ export interface Config {
   readonly store: {
     /** Bytes of the disk that a sync leaves free; it stops with exit code 20 before. */
     readonly reserveBytes: number
+    /** Days that a snapshot is kept after the next one took its place, 0 to 3,650; then `prune` forgets it. */
+    readonly keepDays: number
   }
   readonly serve: {
     /** Address and port of `serve`. */
@@ -101,7 +103,7 @@ const DEFAULTS: Config = {
     floorBytesPerSecond: 1024,
     requestsPerSecond: undefined,
   },
-  store: { reserveBytes: 1_073_741_824 },
+  store: { reserveBytes: 1_073_741_824, keepDays: 7 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
   guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000, holdDays: 7 },
 }
@@ -135,7 +137,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     floorBytesPerSecond: integer(1, 2 ** 30),
     requestsPerSecond: integer(1, 10_000),
   },
-  store: { reserveBytes: integer(0, 2 ** 50) },
+  store: { reserveBytes: integer(0, 2 ** 50), keepDays: integer(0, 3650) },
   serve: { listen: address, url: httpUrl },
   guard: {
     removalPercent: integer(0, 100),

@@ -3,6 +3,7 @@ import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
 import { demoCommand } from './demo.ts'
 import { initCommand } from './init.ts'
+import { pruneCommand } from './prune.ts'
 import { EXIT, EXIT_WORDS, failure } from './report.ts'
 import { serveCommand } from './serve.ts'
 import { stopOnSignals } from './signals.ts'
@@ -118,6 +119,15 @@ function addCommands(program: Command, context: () => Context): void {
     .option('--index', 'the chain, the tree and the index files, no artifacts')
     .option('--repair', 'fetch what is wrong again, move what does not belong to evidence/')
     .action((crates, options) => run(c => verifyCommand(c, crates, options))())
+
+  documented(program.command('prune'), {
+    does: 'remove what no kept snapshot, signed tree, path or held crate names',
+    example: 'crateferry prune --mirror mirror --dry-run',
+    exits: [0, 4, 10, 17, 20, 21, 30, 64],
+  })
+    .option('--dry-run', 'say what would go, and remove nothing')
+    .option('--yes', 'let more than a tenth of the artifacts go')
+    .action(options => run(c => pruneCommand(c, options))())
 
   documented(program.command('serve'), {
     does: 'serve the mirror to cargo and to other mirrors, until it is stopped',
