@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -130,8 +131,16 @@ test('what a decided snapshot names stays, and a prune publishes it before it re
   writeFileSync(history.at('state/published'), first)
   const before = immutableFiles(history.mirror)
 
+  // nor does it take a chain that signs its tree, which an observed upstream has not
+  const chain = ['state/trust/upstream/targets.json', 'public/tuf/timestamp.json']
+  for (const file of chain) renameSync(history.at(file), history.at(`${file}.aside`))
   const dry = await pruned(history, { keepDays: 0, isDryRun: true })
-  expect(dry).toMatchObject({ artifacts: { files: 0 }, indexFiles: { files: 0 } })
+  for (const file of chain) renameSync(history.at(`${file}.aside`), history.at(file))
+  expect(dry).toMatchObject({
+    tiles: { files: 0 },
+    artifacts: { files: 0 },
+    indexFiles: { files: 0 },
+  })
   expect(existsSync(history.at('state/next'))).toBe(true)
   expect(immutableFiles(history.mirror)).toEqual(before)
 
@@ -262,6 +271,8 @@ test('a tree that the site has signed stays whole, however old, and its chain st
   for (const name of ['timestamp.json', '2.snapshot.json', '2.targets.json', '1.snapshot.json']) {
     copyFileSync(history.at(`public/tuf/${name}`), history.at(`public/site/${name}`))
   }
+  // and as a writer leaves it that was killed before the timestamp said so
+  copyFileSync(history.at('public/tuf/2.snapshot.json'), history.at('public/site/3.snapshot.json'))
   history.change('serde', () => [])
   history.pass(100)
   await history.sync()
@@ -272,6 +283,7 @@ test('a tree that the site has signed stays whole, however old, and its chain st
   expect(readdirSync(history.at('public/site')).sort()).toEqual([
     '2.snapshot.json',
     '2.targets.json',
+    '3.snapshot.json',
     'timestamp.json',
   ])
   rmSync(history.at('public/site'), { recursive: true })
