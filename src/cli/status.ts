@@ -1,6 +1,8 @@
 import { statfsSync } from 'node:fs'
+import { MirrorError } from '../error.ts'
 import { lastRuns } from '../store/runs.ts'
-import { readNext, readPublished } from '../store/snapshot.ts'
+import { type MetadataVersions, readNext, readPublished } from '../store/snapshot.ts'
+import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { bytesText, durationText } from './report.ts'
 
@@ -25,18 +27,19 @@ export async function statusCommand(context: Context): Promise<number> {
   const lines = [
     `mirror     ${root} (${marker.uuid})`,
     `upstream   ${url === undefined ? 'none: filled by a directory or by bundles' : `${url} (${chain})`}`,
-    `trust      pinned root ${marker.root ?? 'none'}`,
+    marker.trust === 'observed'
+      ? 'trust      observed over TLS, not signed upstream'
+      : `trust      pinned root ${marker.root}`,
     published === undefined
       ? 'published  nothing yet; run sync'
       : `published  snapshot ${published.n} of ${published.at} (${durationText(ageSeconds ?? 0)} ago), ${published.entries} crates`,
   ]
   if (published !== undefined) {
-    const { root: n, timestamp, snapshot, targets } = published.metadata
     lines.push(`tree       ${published.tree}`)
-    lines.push(
-      `metadata   root ${n}, targets ${targets}, snapshot ${snapshot}, timestamp ${timestamp}`,
-    )
+    if (published.metadata !== null) lines.push(`metadata   ${versionsText(published.metadata)}`)
   }
+  const site = siteOf(root)
+  lines.push(...siteLines(site, published?.tree))
   if (isNextOpen)
     lines.push('pending    a decided snapshot is not finished; the next sync finishes it')
   lines.push(`disk       ${bytesText(freeBytes)} free`)
@@ -62,6 +65,7 @@ export async function statusCommand(context: Context): Promise<number> {
       trust,
       upstream: { url, chain },
       published: snapshot,
+      site,
       ageSeconds,
       isNextOpen,
       held,
@@ -72,4 +76,25 @@ export async function statusCommand(context: Context): Promise<number> {
     lines,
   )
   return 0
+}
+
+/** The site's own chain; an odd one is for `verify` to judge, and status goes on. */
+function siteOf(root: string): SiteStatement | { readonly damaged: string } | undefined {
+  try {
+    return siteStatement(root)
+  } catch (error) {
+    if (error instanceof MirrorError) return { damaged: error.message }
+    throw error
+  }
+}
+
+function siteLines(site: ReturnType<typeof siteOf>, tree: string | undefined): string[] {
+  if (site === undefined) return []
+  if ('damaged' in site) return [`site       ${site.damaged}`]
+  const state = site.tree === tree ? 'signs what is published' : 'signs an earlier tree: run sign'
+  return [`site       ${versionsText(site.versions)}; until ${site.until}, ${state}`]
+}
+
+function versionsText({ root, targets, snapshot, timestamp }: MetadataVersions): string {
+  return `root ${root}, targets ${targets}, snapshot ${snapshot}, timestamp ${timestamp}`
 }

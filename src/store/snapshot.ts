@@ -45,7 +45,8 @@ export interface Snapshot {
   readonly n: number
   readonly tree: Checksum
   readonly entries: number
-  readonly metadata: MetadataVersions
+  /** Null where the upstream signs nothing: the tree is what was observed. */
+  readonly metadata: MetadataVersions | null
   readonly held: Readonly<Record<IndexPath, Held>>
   readonly absent: Readonly<Record<Checksum, Absent>>
   readonly at: string
@@ -92,16 +93,18 @@ export function isSnapshot(value: unknown): value is Snapshot {
     Number.isSafeInteger(value['n']) &&
     isChecksum(value['tree']) &&
     Number.isSafeInteger(value['entries']) &&
-    isObject(value['metadata']) &&
-    ['root', 'timestamp', 'snapshot', 'targets'].every(role =>
-      Number.isSafeInteger((value['metadata'] as Record<string, unknown>)[role]),
-    ) &&
+    (value['metadata'] === null || isMetadataVersions(value['metadata'])) &&
     isObject(value['held']) &&
     Object.entries(value['held']).every(([path, held]) => isHeld(path, held)) &&
     isObject(value['absent']) &&
     Object.entries(value['absent']).every(([checksum, gone]) => isAbsent(checksum, gone)) &&
     typeof value['at'] === 'string'
   )
+}
+
+function isMetadataVersions(value: unknown): value is MetadataVersions {
+  const roles = ['root', 'timestamp', 'snapshot', 'targets']
+  return isObject(value) && roles.every(role => Number.isSafeInteger(value[role]))
 }
 
 function isHeld(path: string, held: unknown): held is Held {

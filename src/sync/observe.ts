@@ -61,7 +61,7 @@ export async function syncObserved(
   await tiles.land(tree)
   const metadata = await signPublished(run, tree, keys)
   const isSame =
-    published?.tree === tree.hash && published.metadata.timestamp === metadata.timestamp
+    published?.tree === tree.hash && published.metadata?.timestamp === metadata.timestamp
   if (isSame && held.length === 0 && pathsToAskAgain(published, run.now()).length === 0) {
     return { ...report(run, published, fetched, observed.warnings), outcome: 'unchanged' }
   }

@@ -137,7 +137,7 @@ function witnesses(root: string, snapshot: Snapshot): number {
     existsSync(join(root, snapshotFile(n))),
     compared(root, HELD, held).next().done === true,
     compared(root, ABSENT, absent).next().done === true,
-    ...Object.entries(metadata).map(([role, version]) =>
+    ...Object.entries(metadata ?? {}).map(([role, version]) =>
       existsSync(metadataAt(root, role, version)),
     ),
   ]
