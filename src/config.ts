@@ -40,6 +40,14 @@ export interface Config {
     /** The URL clients use; it stands in config.json, which cargo needs absolute. */
     readonly url: string
   }
+  readonly sign: {
+    /** The site's own key for targets.json, `file:PATH` from the mirror's root or `env:NAME`. */
+    readonly targets: string | undefined
+    /** The same for snapshot.json … */
+    readonly snapshot: string | undefined
+    /** … and for timestamp.json. */
+    readonly timestamp: string | undefined
+  }
   readonly guard: {
     /** A sync that would remove more than this percentage of all crates … */
     readonly removalPercent: number
@@ -68,6 +76,7 @@ const DEFAULTS: Config = {
   },
   store: { reserveBytes: 1_073_741_824 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
+  sign: { targets: undefined, snapshot: undefined, timestamp: undefined },
   guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000 },
 }
 
@@ -91,6 +100,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
   },
   store: { reserveBytes: integer(0, 2 ** 50) },
   serve: { listen: address, url: httpUrl },
+  sign: { targets: keyUri, snapshot: keyUri, timestamp: keyUri },
   guard: {
     removalPercent: integer(0, 100),
     removalCrates: integer(0, 10_000_000),
@@ -244,6 +254,14 @@ function httpUrl(value: unknown, key: string): string {
   }
   const given = shown(typeof value === 'string' ? redacted(value) : value)
   throw new Error(`${key} is ${given}, expected an http or https URL without user or query`)
+}
+
+/** Where a key is to be had; reading it is for whoever signs. */
+function keyUri(value: unknown, key: string): string {
+  if (typeof value === 'string' && /^(?:file:[^\0]+|env:[A-Za-z_][A-Za-z0-9_]*)$/.test(value)) {
+    return value
+  }
+  throw new Error(`${key} is ${shown(value)}, expected "file:PATH" or "env:NAME"`)
 }
 
 /** `--listen` means what `serve.listen` means. */

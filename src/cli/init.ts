@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Config, parseConfig } from '../config.ts'
 import { configurationText } from '../config-file.ts'
@@ -7,6 +6,7 @@ import { createMirror } from '../store/mirror.ts'
 import { verifyRoot } from '../trust/refresh.ts'
 import { signedRepository } from '../upstream/signed-repository.ts'
 import type { Context } from './context.ts'
+import { readGiven } from './given-file.ts'
 import { httpClient } from './writing.ts'
 
 export interface InitOptions {
@@ -23,7 +23,7 @@ export async function initCommand(
   folder: string,
   options: InitOptions,
 ): Promise<number> {
-  const bytes = readRoot(resolve(context.cwd, options.root))
+  const bytes = readGiven(context, options.root, 'the root')
   const version = verifyRoot(bytes, options.root)
   const draft = configurationFor(options, 'tuf')
   const chain =
@@ -51,17 +51,6 @@ function configurationFor(
 ): { readonly text: string; readonly config: Config } {
   const text = configurationText({ url: upstream, contact, chain, trust: 'tuf', origin: false })
   return { text, config: parseConfig(Buffer.from(text), 'the configuration') }
-}
-
-function readRoot(file: string): Uint8Array {
-  let bytes: Uint8Array
-  try {
-    bytes = readFileSync(file)
-  } catch (error) {
-    throw new MirrorError('usage', `cannot read the root ${file}`, { cause: error })
-  }
-  if (bytes.length <= ROOT_BYTES_MAX) return bytes
-  throw new MirrorError('refused', `${file}: longer than ${ROOT_BYTES_MAX} bytes`)
 }
 
 /** Which folder of the upstream holds the chain that begins with the pinned root. */

@@ -52,13 +52,12 @@ export function readKeyFile(bytes: Uint8Array, file: string): SigningKey {
 
 /** The public half of a key, from its key file or from what `key show --json` printed of it. */
 export function readPublicHalf(bytes: Uint8Array, file: string): PublicHalf {
-  const { format, keyid, public: object } = parsed(bytes, file)
+  const { format, scheme, keyid, public: object } = parsed(bytes, file)
   if (format !== PUBLIC_FORMAT) return readKeyFile(bytes, file)
   const refuse = refusal(file)
   // a key that could never count would make a root that nobody can sign under
-  if (!isObject(object as Json | undefined) || readKey(object as JsonObject) === undefined) {
-    throw refuse('has no public key that can be used')
-  }
+  const isUsable = isObject(object as Json | undefined) && readKey(object as JsonObject)
+  if (scheme !== 'ed25519' || !isUsable) throw refuse('has no ed25519 key that can be used')
   const half = { keyid: keyidOf(object as JsonObject), public: object as JsonObject }
   if (half.keyid !== keyid) throw refuse('its keyid is not that of its public key')
   return half
