@@ -114,6 +114,13 @@ const REST = `[sync]
 # The URL that clients use: it stands in config.json, which cargo needs absolute.
 # url = "http://127.0.0.1:8377"
 
+[sign]
+# The keys of this site's own chain, one each for targets, snapshot and timestamp: "file:PATH", from
+# this folder on and never below public/, or "env:NAME" for a key file's text in a variable.
+# targets = "file:keys/targets.key"
+# snapshot = "file:keys/snapshot.key"
+# timestamp = "file:keys/timestamp.key"
+
 [guard]
 # A sync that would remove more than this percentage of all crates, and more than this many of them,
 # stops with exit code 17.

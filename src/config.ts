@@ -64,6 +64,14 @@ export interface Config {
     /** The URL clients use; it stands in config.json, which cargo needs absolute. */
     readonly url: string
   }
+  readonly sign: {
+    /** The site's own key for targets.json, `file:PATH` from the mirror's root or `env:NAME`. */
+    readonly targets: string | undefined
+    /** The same for snapshot.json … */
+    readonly snapshot: string | undefined
+    /** … and for timestamp.json. */
+    readonly timestamp: string | undefined
+  }
   readonly guard: {
     /** A sync that would remove more than this percentage of all crates … */
     readonly removalPercent: number
@@ -105,6 +113,7 @@ const DEFAULTS: Config = {
   },
   store: { reserveBytes: 1_073_741_824, keepDays: 7 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
+  sign: { targets: undefined, snapshot: undefined, timestamp: undefined },
   guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000, holdDays: 7 },
 }
 
@@ -139,6 +148,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
   },
   store: { reserveBytes: integer(0, 2 ** 50), keepDays: integer(0, 3650) },
   serve: { listen: address, url: httpUrl },
+  sign: { targets: keyUri, snapshot: keyUri, timestamp: keyUri },
   guard: {
     removalPercent: integer(0, 100),
     removalCrates: integer(0, 10_000_000),
@@ -350,6 +360,14 @@ function bulkUrl(read: (value: unknown, key: string) => string): Reader {
       `${key} is on ${host}, the API host, which is not for bulk; crates.io's hosts for it are index.crates.io and static.crates.io`,
     )
   }
+}
+
+/** Where a key is to be had; reading it is for whoever signs. */
+function keyUri(value: unknown, key: string): string {
+  if (typeof value === 'string' && /^(?:file:[^\0]+|env:[A-Za-z_][A-Za-z0-9_]*)$/.test(value)) {
+    return value
+  }
+  throw new Error(`${key} is ${shown(value)}, expected "file:PATH" or "env:NAME"`)
 }
 
 /** `--listen` means what `serve.listen` means. */

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Config, parseConfig } from '../config.ts'
 import { configurationText } from '../config-file.ts'
@@ -7,6 +6,7 @@ import { createMirror } from '../store/mirror.ts'
 import { verifyRoot } from '../trust/refresh.ts'
 import { signedRepository } from '../upstream/signed-repository.ts'
 import type { Context } from './context.ts'
+import { readGiven } from './given-file.ts'
 import { initObserved, type ObservedOptions } from './init-observed.ts'
 import { httpClient } from './writing.ts'
 
@@ -41,7 +41,7 @@ async function initPinned(
   options: InitOptions,
   file: string,
 ): Promise<number> {
-  const bytes = readRoot(resolve(context.cwd, file))
+  const bytes = readGiven(context, file, 'the root')
   const version = verifyRoot(bytes, file)
   const draft = configurationFor(options, 'tuf')
   const chain =
@@ -69,17 +69,6 @@ function configurationFor(
 ): { readonly text: string; readonly config: Config } {
   const text = configurationText({ url: upstream, contact, chain, trust: 'tuf', origin: false })
   return { text, config: parseConfig(Buffer.from(text), 'the configuration') }
-}
-
-function readRoot(file: string): Uint8Array {
-  let bytes: Uint8Array
-  try {
-    bytes = readFileSync(file)
-  } catch (error) {
-    throw new MirrorError('usage', `cannot read the root ${file}`, { cause: error })
-  }
-  if (bytes.length <= ROOT_BYTES_MAX) return bytes
-  throw new MirrorError('refused', `${file}: longer than ${ROOT_BYTES_MAX} bytes`)
 }
 
 /** Which folder of the upstream holds the chain that begins with the pinned root. */

@@ -3,9 +3,12 @@ import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
 import { demoCommand } from './demo.ts'
 import { initCommand } from './init.ts'
+import { keyNewCommand, keyShowCommand } from './key.ts'
 import { pruneCommand } from './prune.ts'
 import { EXIT, EXIT_WORDS, failure } from './report.ts'
+import { rootNewCommand } from './root.ts'
 import { serveCommand } from './serve.ts'
+import { signCommand } from './sign.ts'
 import { stopOnSignals } from './signals.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
@@ -153,6 +156,51 @@ function addCommands(program: Command, context: () => Context): void {
     .requiredOption('--from <dir>', 'the plain directory: index/ and crates/')
     .option('--keys <dir>', 'where the keys are, made on the first run; else DIR.keys')
     .action((dir, options) => run(c => upstreamCommand(c, dir, options))())
+
+  addSiteCommands(program, run)
+}
+
+/** Keys, a root, and the site's own signature over what it mirrors. */
+function addSiteCommands(
+  program: Command,
+  run: (work: (context: Context) => Promise<number>) => () => Promise<void>,
+): void {
+  const key = program
+    .command('key')
+    .description('make a signing key, or show what is public of one')
+  documented(key.command('new <file>'), {
+    does: 'make a key in a new file that only its owner can read',
+    example: 'crateferry key new alice.key',
+    exits: [0, 20, 21, 64],
+  }).action(file => run(c => keyNewCommand(c, file))())
+  documented(key.command('show <file>'), {
+    does: 'print key id and public key; --json is a file for "root new" without the secret',
+    example: 'crateferry --json key show targets.key > targets.pub.json',
+    exits: [0, 16, 64],
+  }).action(file => run(c => keyShowCommand(c, file))())
+
+  const root = program.command('root').description('make the root that others pin')
+  documented(root.command('new <out>'), {
+    does: 'make and sign the first root of a site, with all its root keys at hand',
+    example:
+      'crateferry root new 1.root.json --key alice.key --key bob.key --key carol.key \\\n' +
+      '    --threshold 2 --targets t.pub.json --snapshot s.pub.json --timestamp ts.pub.json',
+    exits: [0, 16, 20, 21, 64],
+  })
+    .requiredOption('--key <file>', 'a root key; once for each of them', collected)
+    .requiredOption('--threshold <m>', 'how many of them must sign the next root', wholeNumber)
+    .requiredOption('--targets <file>', 'the key that names the tree: its key file or public half')
+    .requiredOption('--snapshot <file>', 'the key for snapshot.json')
+    .requiredOption('--timestamp <file>', 'the key for timestamp.json')
+    .action((out, options) => run(c => rootNewCommand(c, out, options))())
+
+  documented(program.command('sign'), {
+    does: "sign the published tree with the site's own keys, into public/site",
+    example: 'crateferry sign --mirror mirror --root 1.root.json',
+    exits: [0, 3, 4, 10, 11, 12, 16, 20, 21, 30, 64],
+  })
+    .option('--root <file>', "the site's root, needed the first time only")
+    .action(options => run(c => signCommand(c, options))())
 }
 
 /** Every command's help has an example and its exit codes. */
@@ -168,6 +216,10 @@ function documented(
 function exitCodesText(codes: readonly number[]): string {
   const lines = EXIT_WORDS.filter(([code]) => code === 1 || codes.includes(code))
   return `Exit codes:\n${lines.map(([code, words]) => `  ${String(code).padStart(2)}  ${words}`).join('\n')}`
+}
+
+function collected(one: string, before: readonly string[] = []): readonly string[] {
+  return [...before, one]
 }
 
 function wholeNumber(text: string): number {

@@ -1,10 +1,12 @@
 import { statfsSync } from 'node:fs'
 import type { Config } from '../config.ts'
+import { MirrorError } from '../error.ts'
 import type { Marker } from '../store/mirror.ts'
 import { readObservation, type Sweep } from '../store/observation.ts'
 import { lastRuns, type RunRecord } from '../store/runs.ts'
 import { isConfirmed, readSightings, type Sightings } from '../store/sightings.ts'
 import { type MetadataVersions, readNext, readPublished, type Snapshot } from '../store/snapshot.ts'
+import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { bytesText, durationText } from './report.ts'
 
@@ -20,12 +22,14 @@ export async function statusCommand(context: Context): Promise<number> {
   const ageSeconds = published && (context.now().getTime() - Date.parse(published.at)) / 1000
   const { sweep } = readObservation(root)
   const kept = readSightings(root)
+  const site = siteOf(root)
 
   const lines = [
     `mirror     ${root} (${marker.uuid})`,
     `upstream   ${upstreamText(config)}`,
     `trust      ${trustText(marker)}`,
     ...publishedLines(published, ageSeconds),
+    ...siteLines(site, published?.tree),
     ...(isNextOpen
       ? ['pending    a decided snapshot is not finished; the next sync finishes it']
       : []),
@@ -42,6 +46,7 @@ export async function statusCommand(context: Context): Promise<number> {
       trust: { kind: marker.trust, root: marker.root, uuid: marker.uuid },
       upstream: { url, index, chain },
       published: published && shown(published),
+      site,
       ageSeconds,
       isNextOpen,
       sweep,
@@ -77,12 +82,8 @@ function publishedLines(published: Snapshot | undefined, ageSeconds = 0): string
   return [
     `published  snapshot ${n} of ${at} (${durationText(ageSeconds)} ago), ${entries} crates`,
     `tree       ${tree}`,
-    ...(metadata === null ? [] : [metadataLine(metadata)]),
+    ...(metadata === null ? [] : [`metadata   ${versionsText(metadata)}`]),
   ]
-}
-
-function metadataLine({ root, targets, snapshot, timestamp }: MetadataVersions): string {
-  return `metadata   root ${root}, targets ${targets}, snapshot ${snapshot}, timestamp ${timestamp}`
 }
 
 function sweepText({ started, closed, settled }: Sweep): string {
@@ -116,4 +117,25 @@ function keptLines(kept: Sightings): string[] {
 
 function runLine({ at, command, exit, seconds }: RunRecord): string {
   return `run        ${at} ${command}: exit ${exit} after ${seconds} s`
+}
+
+/** The site's own chain; an odd one is for `verify` to judge, and status goes on. */
+function siteOf(root: string): SiteStatement | { readonly damaged: string } | undefined {
+  try {
+    return siteStatement(root)
+  } catch (error) {
+    if (error instanceof MirrorError) return { damaged: error.message }
+    throw error
+  }
+}
+
+function siteLines(site: ReturnType<typeof siteOf>, tree: string | undefined): string[] {
+  if (site === undefined) return []
+  if ('damaged' in site) return [`site       ${site.damaged}`]
+  const state = site.tree === tree ? 'signs what is published' : 'signs an earlier tree: run sign'
+  return [`site       ${versionsText(site.versions)}; until ${site.until}, ${state}`]
+}
+
+function versionsText({ root, targets, snapshot, timestamp }: MetadataVersions): string {
+  return `root ${root}, targets ${targets}, snapshot ${snapshot}, timestamp ${timestamp}`
 }

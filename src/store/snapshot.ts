@@ -96,7 +96,7 @@ export function isSnapshot(value: unknown): value is Snapshot {
     Number.isSafeInteger(value['n']) &&
     isChecksum(value['tree']) &&
     Number.isSafeInteger(value['entries']) &&
-    (value['metadata'] === null || areVersions(value['metadata'])) &&
+    (value['metadata'] === null || isMetadataVersions(value['metadata'])) &&
     isObject(value['held']) &&
     Object.entries(value['held']).every(([path, held]) => isHeld(path, held)) &&
     isObject(value['absent']) &&
@@ -105,7 +105,7 @@ export function isSnapshot(value: unknown): value is Snapshot {
   )
 }
 
-function areVersions(value: unknown): value is MetadataVersions {
+function isMetadataVersions(value: unknown): value is MetadataVersions {
   const roles = ['root', 'timestamp', 'snapshot', 'targets']
   return isObject(value) && roles.every(role => Number.isSafeInteger(value[role]))
 }

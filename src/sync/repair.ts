@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { flush } from '../store/durable.ts'
@@ -26,7 +25,7 @@ import { obtainArtifact } from './artifact.ts'
 import { verifiedIndexFile } from './examine.ts'
 import { isVerdict } from './faults.ts'
 import { rebuildTiles } from './rebuild.ts'
-import { type ByHash, recover } from './recover.ts'
+import { type ByHash, NOBODY, recover } from './recover.ts'
 import { type Run, type Source, stamp } from './run.ts'
 import { verify } from './verify.ts'
 import { type Fault, type Finding, isFault } from './verify-finding.ts'
@@ -227,11 +226,4 @@ async function holdDamaged(run: Run, damaged: ReadonlyMap<IndexPath, string>): P
 
 async function isRight(run: Run, file: string, checksum: Checksum): Promise<boolean> {
   return (await hashFile(run.writer.at(file)))?.hash.digest('hex') === checksum
-}
-
-/** Without an upstream what is not here cannot be had. */
-const NOBODY: ByHash = {
-  name: 'no upstream',
-  tile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
-  indexFile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
 }

@@ -87,6 +87,7 @@ function isPublished(published: Snapshot, vouched: Vouched, now: Date): boolean 
   const { root, timestamp, snapshot, targets } = vouched.versions
   const { metadata } = published
   return (
+    metadata !== null &&
     published.tree === vouched.tree &&
     metadata?.root === root &&
     metadata.timestamp === timestamp &&
