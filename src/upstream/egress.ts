@@ -2,6 +2,7 @@ import { createSecureContext, getCACertificates } from 'node:tls'
 import { Agent, buildConnector, Pool } from 'undici'
 import { LIMITS } from './limits.ts'
 import {
+  type Connector,
   type ForwardProxy,
   forwarded,
   isBypassed,
@@ -64,22 +65,10 @@ export class Egress {
     this.#proxy = parseProxy(proxy)
     const direct = buildConnector(connect)
     const near = toProxy(this.#proxy, direct)
-    this.#tunnels = new Pool(this.#proxy.origin, {
-      ...common,
-      headersTimeout: times.connectMs,
-      connect: near,
-    })
+    const waiting = { headersTimeout: times.connectMs, connect: near }
+    this.#tunnels = new Pool(this.#proxy.origin, { ...common, ...waiting })
     const far = throughTunnel(this.#proxy, this.#tunnels, direct)
-    this.agent = new Agent({
-      ...common,
-      connections,
-      connect: (options, callback) => {
-        const origin = `${options.protocol}//${options.host}`
-        if (origin === this.#proxy?.origin) near(options, callback)
-        else if (isBypassed(origin, this.#noProxy)) direct(options, callback)
-        else far(options, callback)
-      },
-    })
+    this.agent = new Agent({ ...common, connections, connect: this.#choosing(near, direct, far) })
   }
 
   route(place: Place): Route {
@@ -88,6 +77,16 @@ export class Egress {
     // what is asked through a tunnel is none of the proxy's business
     if (place.origin.startsWith('https:')) return place
     return { ...forwarded(place, proxy), proxy }
+  }
+
+  /** The proxy itself, what is asked without it, and what is not. */
+  #choosing(near: Connector, direct: Connector, far: Connector): Connector {
+    return (options, callback) => {
+      const origin = `${options.protocol}//${options.host}`
+      if (origin === this.#proxy?.origin) near(options, callback)
+      else if (isBypassed(origin, this.#noProxy)) direct(options, callback)
+      else far(options, callback)
+    }
   }
 
   /** Ends what is still under way. */

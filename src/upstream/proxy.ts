@@ -62,7 +62,8 @@ export function refusedBy(
   return status === 407 ? new HostGone(message) : new TransferCut(message)
 }
 
-type Connector = buildConnector.connector
+/** How undici is given a connection; it calls back with one, or with why there is none. */
+export type Connector = buildConnector.connector
 
 /** Connects to the proxy itself, and says that it was the proxy which could not be reached. */
 export function toProxy({ origin }: ForwardProxy, connect: Connector): Connector {

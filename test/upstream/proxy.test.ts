@@ -202,6 +202,19 @@ describe('the proxy', () => {
     }
   })
 
+  test('over TLS has its own name there, not that of the host it is asked for', async ({
+    upstream,
+    certificates,
+  }) => {
+    if (certificates === undefined) return
+    await using proxy = await LoopbackProxy.start({ tls: certificates, refuses: 502 })
+    await using client = new TestClient({ proxy: proxy.origin, ca: upstream.ca, tries: 1 })
+    expect(await failure(client, 'http://crates.example')).toBe(
+      'http://crates.example/a: status 502',
+    )
+    expect(proxy.requests).toMatchObject([{ host: 'crates.example' }])
+  })
+
   test('is not asked for what no-proxy names', async ({ upstream }) => {
     await using server = await serveRaw(socket => socket.write(ok('fine')))
     await using proxy = await LoopbackProxy.start({ refuses: 403 })

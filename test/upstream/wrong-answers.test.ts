@@ -100,6 +100,12 @@ test.concurrent.for<[string, Kind, Script, Outcome]>([
     { ...cut, says: /cut after 60 of 100 bytes/ },
   ],
   [
+    'without a length, longer than signed',
+    'index file',
+    say(answer('200 OK', [], Buffer.alloc(101)), 'fin'),
+    { error: WrongForm, tries: 3, says: /expected 100 bytes as signed, found more/ },
+  ],
+  [
     'without a length, reset, shorter than signed',
     'index file',
     say(answer('200 OK', [], CUT), 'rst'),
