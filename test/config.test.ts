@@ -55,7 +55,7 @@ test('docs/config.md names every key with its default, and no other', () => {
 
 test('the ranges of docs/config.md are the ones that hold', () => {
   const ranges = rows().filter(row => typeof keys().get(row.key) === 'number')
-  expect(ranges).toHaveLength(9)
+  expect(ranges).toHaveLength(10)
   for (const { key, values } of ranges) {
     const [min = Number.NaN, max = Number.NaN] = values.split(' to ').map(Number)
     for (const value of [min, max])
@@ -95,7 +95,7 @@ test('the example of docs/config.md is read as it says', () => {
       requestSeconds: 300,
       floorBytesPerSecond: 128,
     },
-    store: { reserveBytes: 10 * 2 ** 30 },
+    store: { reserveBytes: 10 * 2 ** 30, keepDays: 7 },
     serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
     guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000 },
   })

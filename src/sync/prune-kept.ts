@@ -25,7 +25,7 @@ export interface Kept {
 }
 
 /** A chain as its `timestamp.json` leads through it. */
-export interface ShownChain {
+interface ShownChain {
   readonly folder: string
   readonly snapshot: number
   readonly targets: number
@@ -58,7 +58,7 @@ export function keptOf(root: string, keeping: Keeping): Kept {
   }
 }
 
-export interface Keeping {
+interface Keeping {
   readonly keepDays: number
   readonly now: Date
 }
