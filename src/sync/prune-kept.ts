@@ -46,6 +46,7 @@ export function keptOf(root: string, keeping: Keeping): Kept {
   const signed = [...new Set([...shown.map(({ tree }) => tree), ...treesInTrust(root)])]
 
   const numbers = new Set([...unexpired(records, keeping), ...newestOf(signed, records)])
+  if (published !== undefined) numbers.add(published.n)
   const decided = [readNext(root), published].filter(one => one !== undefined)
   const older = [...numbers].filter(n => n !== published?.n).sort((a, b) => b - a)
   const snapshots = [...decided, ...older.map(n => recordOf(root, n))]
@@ -58,7 +59,7 @@ export function keptOf(root: string, keeping: Keeping): Kept {
   }
 }
 
-export interface Keeping {
+interface Keeping {
   readonly keepDays: number
   readonly now: Date
 }

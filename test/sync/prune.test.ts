@@ -319,6 +319,18 @@ test('a verify that reads while a prune removes takes what went for no fault', a
   expect(faults).toEqual([names[0]])
 })
 
+test('the record of what is published stays, even where a newer record lies beside it', async ({
+  history,
+}) => {
+  history.publish('serde')
+  await history.sync()
+  const record = JSON.parse(readFileSync(history.at('state/snapshots/2.json'), 'utf8')) as object
+  writeFileSync(history.at('state/snapshots/3.json'), JSON.stringify({ ...record, n: 3 }))
+  history.pass(100)
+  expect(await pruned(history)).toMatchObject({ snapshots: [1] })
+  expect(readdirSync(history.at('state/snapshots'))).toEqual(['2.json', '3.json'])
+})
+
 test('before the first snapshot what stands under its path stays, and all that it names', async ({
   history,
 }) => {
