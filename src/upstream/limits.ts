@@ -8,6 +8,8 @@ export const LIMITS: {
   readonly tileBytes: number
   readonly indexFileBytes: number
   readonly artifactBytes: number
+  /** RSS and Atom: crates.io's have 100 to some hundred items. */
+  readonly feedBytes: number
   /** Up to here a body is one buffer and its connection is free when we get it; above, chunks. */
   readonly wholeBytes: number
   /** What lies between the socket and a slow disk, for each artifact in chunks. */
@@ -20,6 +22,7 @@ export const LIMITS: {
   tileBytes: 65_536,
   indexFileBytes: 64 * MIB,
   artifactBytes: 1024 * MIB,
+  feedBytes: 16 * MIB,
   wholeBytes: MIB,
   queuedBytes: MIB,
   discardedBytes: 65_536,
