@@ -3,9 +3,15 @@ import { CsvError, parse } from 'csv-parse'
 import { quoted } from '../error.ts'
 import { DumpRefused } from './faults.ts'
 
-const ROWS_MAX = 2_000_000
 /** Of a whole row, and so of each of its fields: the longest are readmes. */
 const ROW_BYTES_MAX = 16 * 1_048_576
+
+/** A table to be read: its name for messages, and what is wanted of it. */
+interface Table<Column> {
+  readonly name: string
+  readonly columns: readonly Column[]
+  readonly rowsMax: number
+}
 
 /**
  * The rows of a table as PostgreSQL writes CSV: a header that says which column is which, fields in
@@ -14,11 +20,15 @@ const ROW_BYTES_MAX = 16 * 1_048_576
  */
 export async function* csvRows<Column extends string>(
   bytes: AsyncIterable<Uint8Array>,
-  table: { readonly name: string; readonly columns: readonly Column[] },
+  table: Table<Column>,
 ): AsyncGenerator<Readonly<Record<Column, string>>> {
+  let hasHeader = false
   const parser = parse({
     bom: true,
-    columns: header => wantedIn(header, table),
+    columns: header => {
+      hasHeader = true
+      return wantedIn(header, table)
+    },
     encoding: 'utf8',
     max_record_size: ROW_BYTES_MAX,
     record_delimiter: ['\n', '\r\n'],
@@ -28,8 +38,10 @@ export async function* csvRows<Column extends string>(
   const fed = pipeline(bytes, parser)
   fed.catch(() => {}) // the same failure ends the loop
   try {
-    yield* bounded(parser, table.name)
+    yield* bounded(parser, table)
     await fed
+    // Even an empty table has one; what has none was cut, and its rows with it.
+    if (!hasHeader) throw new DumpRefused(table.name, 'has no header')
   } catch (error) {
     if (!(error instanceof CsvError)) throw error
     throw new DumpRefused(table.name, `is not CSV (${quoted(error.message)})`, error)
@@ -39,10 +51,7 @@ export async function* csvRows<Column extends string>(
 }
 
 /** All columns in their places, those that nobody wants as `false`, which the parser leaves out. */
-function wantedIn(
-  header: readonly string[],
-  table: { readonly name: string; readonly columns: readonly string[] },
-): (string | false)[] {
+function wantedIn(header: readonly string[], table: Table<string>): (string | false)[] {
   for (const column of table.columns) {
     const count = header.filter(name => name === column).length
     if (count !== 1) {
@@ -52,11 +61,14 @@ function wantedIn(
   return header.map(name => table.columns.includes(name) && name)
 }
 
-async function* bounded<Row>(rows: AsyncIterable<Row>, name: string): AsyncGenerator<Row> {
+async function* bounded<Row>(
+  rows: AsyncIterable<Row>,
+  { name, rowsMax }: Table<string>,
+): AsyncGenerator<Row> {
   let count = 0
   for await (const row of rows) {
     count += 1
-    if (count > ROWS_MAX) throw new DumpRefused(name, `has more than ${ROWS_MAX} rows`)
+    if (count > rowsMax) throw new DumpRefused(name, `has more than ${rowsMax} rows`)
     yield row
   }
 }

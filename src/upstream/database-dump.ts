@@ -12,6 +12,9 @@ export interface DeletedCrate {
   readonly message: string | undefined
 }
 
+/** Eight times what crates.io has in 2026. */
+const ROWS_MAX = 2_000_000
+
 interface DumpOptions {
   readonly signal: AbortSignal
   /** Told of each row that is passed over, because its name, or when it was deleted, cannot be read. */
@@ -32,7 +35,8 @@ export async function* namesInDump(
   using zip = await RemoteZip.open(remote, options)
   const member = zip.member('data/crates.csv')
   if (member === undefined) throw new DumpRefused(remote.name, 'has no member "data/crates.csv"')
-  const table = { name: `${remote.name}: data/crates.csv`, columns: ['name'] } as const
+  const name = `${remote.name}: data/crates.csv`
+  const table = { name, columns: ['name'], rowsMax: ROWS_MAX } as const
   for await (const { name } of csvRows(zip.bytes(member), table)) {
     const crate = parseCrateName(name)
     if (crate === undefined) options.onSkipped?.(name)
@@ -54,8 +58,8 @@ export async function* deletedInDump(
   const member = zip.member('data/deleted_crates.csv')
   if (member === undefined) return
   const name = `${remote.name}: data/deleted_crates.csv`
-  const columns = ['name', 'deleted_at', 'message'] as const
-  for await (const row of csvRows(zip.bytes(member), { name, columns })) {
+  const table = { name, columns: ['name', 'deleted_at', 'message'], rowsMax: ROWS_MAX } as const
+  for await (const row of csvRows(zip.bytes(member), table)) {
     const crate = parseCrateName(row.name)
     const deletedAt = instantOf(row.deleted_at)
     if (crate === undefined || deletedAt === undefined) options.onSkipped?.(row.name)

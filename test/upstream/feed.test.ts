@@ -139,7 +139,7 @@ test.for([
   ],
   [
     'no channel',
-    UPDATES.replace(/<channel>[^]*<\/channel>/, ''),
+    UPDATES.replace(/<channel>.*<\/channel>/s, ''),
     'is RSS without exactly one channel',
   ],
   ['a second root', `${UPDATES}<rss/>`, 'is not XML, or cut'],
@@ -192,7 +192,6 @@ test('a feed that opens comments without end is refused in no time (P15)', () =>
 test('more items than crates.io publishes in a week are refused (P15)', () => {
   const items = Array.from({ length: 10_001 }, () => ({ name: 'serde', version: '1.0.0', at: AT }))
   expect(refusal(updatesXml(items))).toContain('has 10001 items, at most 10000 are read')
-  expect(read(updatesXml(items.slice(1))).items).toHaveLength(10_000)
 })
 
 test('a feed longer than 16 MiB is refused unread (P15)', () => {

@@ -26,9 +26,8 @@ test.for([
 })
 
 test('a file of names has its bounds (P15)', () => {
-  const most = '\n'.repeat(5_000_000)
-  expect(readNames(most, 'names.txt')).toEqual([])
-  expect(() => readNames(`${most}serde\n`, 'names.txt')).toThrow('more than 5000000 lines')
+  const many = '\n'.repeat(5_000_001)
+  expect(() => readNames(many, 'names.txt')).toThrow('more than 5000000 lines')
   const long = `#${'ü'.repeat(32 * 1_048_576)}`
   expect(() => readNames(long, 'names.txt')).toThrow('longer than 67108864 bytes')
 })
