@@ -4,10 +4,14 @@ import { FeedRefused } from './faults.ts'
 import { LIMITS } from './limits.ts'
 
 const DEPTH_MAX = 32
+/** Tags, comments and the like: some fifteen for each of 10,000 items, and as many again. */
+const MARKS_MAX = 300_000
+const TAG_LENGTH_MAX = 65_536
 
 /**
- * The root element of a feed: XML in UTF-8, without a document type, not nested deeply. The parser
- * loads and expands no entities of a document's own, but it recurses, so depth is looked at before.
+ * The root element of a feed: XML in UTF-8, without a document type, of modest depth and size. The
+ * parser loads and expands no entities of a document's own, but it recurses, and makes an object of
+ * each tag, so these are counted before.
  * @throws {FeedRefused}
  */
 export function feedRoot(bytes: Uint8Array, name: string): XmlElement {
@@ -16,7 +20,7 @@ export function feedRoot(bytes: Uint8Array, name: string): XmlElement {
   }
   const text = decoded(bytes, name)
   if (text.trim() === '') throw new FeedRefused(name, 'is empty')
-  assertShallow(text, name)
+  assertModest(text, name)
   return parsed(text, name)
 }
 
@@ -41,27 +45,16 @@ function decoded(bytes: Uint8Array, name: string): string {
   }
 }
 
-const TAG = /<(\/?)[^\s<>"'/!?]+(?:[^<>"']|"[^<"]*"|'[^<']*')*>/y
-
 /** Elements are counted as they open and close; what may hold any text is passed over. */
-function assertShallow(text: string, name: string): void {
+function assertModest(text: string, name: string): void {
   let depth = 0
-  for (let at = text.indexOf('<'); at >= 0; at = text.indexOf('<', at)) {
-    const opaque = OPAQUE.find(({ begin }) => text.startsWith(begin, at))
-    if (opaque !== undefined) {
-      at = endOf(text, at + opaque.begin.length, opaque.end, name)
-      continue
-    }
-    if (text.startsWith('<!', at))
-      throw new FeedRefused(name, 'has a document type, as a page of a proxy has')
-    TAG.lastIndex = at
-    const tag = TAG.exec(text)
-    if (tag === null)
-      throw new FeedRefused(name, `is not XML (broken tag ${quoted(text.slice(at, at + 40))})`)
-    at = TAG.lastIndex
-    if (tag[1] === '/') depth -= 1
-    else if (!tag[0].endsWith('/>')) depth += 1
+  let marks = 0
+  for (const mark of marksOf(text, name)) {
+    marks += 1
+    if (mark === 'opens') depth += 1
+    if (mark === 'closes') depth -= 1
     if (depth > DEPTH_MAX) throw new FeedRefused(name, `is nested more than ${DEPTH_MAX} deep`)
+    if (marks > MARKS_MAX) throw new FeedRefused(name, `has more than ${MARKS_MAX} tags`)
   }
 }
 
@@ -71,10 +64,43 @@ const OPAQUE = [
   { begin: '<?', end: '?>' },
 ] as const
 
-function endOf(text: string, from: number, end: string, name: string): number {
+/** What stands in angle brackets, one after the other, each looked at once. */
+function* marksOf(text: string, name: string): Generator<'opens' | 'closes' | 'neither'> {
+  for (let at = text.indexOf('<'); at >= 0; at = text.indexOf('<', at)) {
+    const opaque = OPAQUE.find(({ begin }) => text.startsWith(begin, at))
+    if (opaque === undefined && text.startsWith('<!', at)) {
+      throw new FeedRefused(name, 'has a document type, as a page of a proxy has')
+    }
+    const end =
+      opaque === undefined ? endOfTag(text, at) : endOf(text, at + opaque.begin.length, opaque.end)
+    if (end === undefined) {
+      const found = quoted(text.slice(at, at + 40))
+      throw new FeedRefused(name, `is not XML, or cut (no end of ${found})`)
+    }
+    if (opaque !== undefined || text.startsWith('/>', end - 2)) yield 'neither'
+    else yield text.startsWith('</', at) ? 'closes' : 'opens'
+    at = end
+  }
+}
+
+const IN_TAG = /["'<>]/g
+
+/** Not one pattern for a whole tag: on a long one that never ends it would try for ever. */
+function endOfTag(text: string, start: number): number | undefined {
+  const last = start + TAG_LENGTH_MAX
+  for (let at = start + 1; at <= last; ) {
+    IN_TAG.lastIndex = at
+    const found = IN_TAG.exec(text)
+    if (found === null || found[0] === '<' || found.index > last) return undefined
+    if (found[0] === '>') return found.index + 1
+    at = endOf(text, found.index + 1, found[0]) ?? Number.POSITIVE_INFINITY
+  }
+  return undefined
+}
+
+function endOf(text: string, from: number, end: string): number | undefined {
   const at = text.indexOf(end, from)
-  if (at < 0) throw new FeedRefused(name, `is cut: no ${quoted(end)} follows`)
-  return at + end.length
+  return at < 0 ? undefined : at + end.length
 }
 
 function parsed(text: string, name: string): XmlElement {

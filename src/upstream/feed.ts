@@ -5,7 +5,10 @@ import { parseVersion, type Version } from '../registry/version.ts'
 import { FeedRefused } from './faults.ts'
 import { elementsIn, feedRoot, textIn } from './feed-document.ts'
 
-/** A version, or in the feed of new crates a crate, that was published. A hint where to look, no more. */
+/**
+ * A version, or in the feed of new crates a crate, that was published. A hint where to look, no more.
+ * @public
+ */
 export interface FeedItem {
   /** Names the item for good, so that a reader knows how far it had come: the page of the version. */
   readonly guid: string
