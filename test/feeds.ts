@@ -14,6 +14,29 @@ export function cratesXml(items: readonly { readonly name: string; readonly at: 
   return feed('newest crates', 'crates', items.map(newCrate))
 }
 
+/**
+ * RustSec's feed as its own program makes it, of removals of malware: the words of `title` are who
+ * wrote the advisory's, and escaped twice; the rest follows from id, name and category.
+ */
+export function advisoriesXml(
+  items: readonly { readonly id: string; readonly name: string; readonly title: string }[],
+  at: Date,
+): string {
+  const day = `${at.toISOString().slice(0, 10)}T12:00:00+00:00`
+  const entries = items.map(({ id, name, title }) => {
+    const url = `https://rustsec.org/advisories/${id}.html`
+    const made = `${id}: ${name} contained malicious code`
+    return `<entry><title>${made}</title><id>${url}</id><updated>${day}</updated>
+<category term="malicious"/><link href="${url}" rel="alternate" type="text/html" title="${made}"/>
+<published>${day}</published><summary xml:lang="en">${escaped(escaped(title))}</summary>
+<content xml:lang="en" type="html">${escaped(`<article><h1>${id}</h1></article>`)}</content></entry>`
+  })
+  return `<?xml version="1.0"?>
+<feed xmlns="http://www.w3.org/2005/Atom"><title>RustSec Advisories</title>
+<id>https://rustsec.org/feed.xml</id><updated>${day}</updated>${entries.join('')}</feed>
+`
+}
+
 function newVersion({ name, version, at }: NewVersion): string {
   const title = `New crate version published: ${name} v${version}`
   const link = `https://crates.io/crates/${name}/${version}`

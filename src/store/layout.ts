@@ -46,6 +46,10 @@ export const EVIDENCE = 'state/evidence'
 export const QUARANTINE = 'state/quarantine'
 export const LOCK = 'state/lock'
 export const OWNERS = 'state/owners'
+/** Of an upstream without signatures: how far it was watched, what it lacked, what was seen of each file. */
+export const OBSERVATION = 'state/observation.json'
+export const SIGHTINGS = 'state/sightings.json'
+export const OBSERVED = 'state/observed.jsonl'
 export const RUNS = 'state/runs.jsonl'
 export const SNAPSHOTS = 'state/snapshots'
 

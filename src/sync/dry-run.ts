@@ -3,8 +3,11 @@ import { readPublished } from '../store/snapshot.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { followChain } from './chain.ts'
 import { examineAll } from './examine.ts'
+import { planObserved } from './observe.ts'
+import type { Observer } from './observer.ts'
+import type { Change } from './plan.ts'
 import { recover } from './recover.ts'
-import type { Run } from './run.ts'
+import type { Run, Source } from './run.ts'
 import { plan } from './sync.ts'
 
 /** What `sync` would do. The bytes are a guess: index lines carry no sizes. */
@@ -29,8 +32,20 @@ export async function dryRun(run: Run, upstream: Upstream): Promise<DryRun> {
   const published = readPublished(run.writer.mirror.root)
   const vouched = await followChain(run, upstream)
   const { changes } = await plan(run, upstream, published, vouched)
+  return await counted(run, upstream, changes)
+}
+
+/** The same of an unsigned upstream: what is due is looked at, and kept in the cache of looks. */
+export async function dryRunObserved(run: Run, observer: Observer): Promise<DryRun> {
+  await recover(run, observer)
+  const published = readPublished(run.writer.mirror.root)
+  const { changes } = await planObserved(run, observer, published)
+  return await counted(run, observer, changes)
+}
+
+async function counted(run: Run, source: Source, changes: readonly Change[]): Promise<DryRun> {
   const count = { crates: changes.length, artifacts: 0, removedVersions: 0, removedCrates: 0 }
-  for await (const { change, wanted, removed, fetched } of examineAll(run, upstream, changes)) {
+  for await (const { change, wanted, removed, fetched } of examineAll(run, source, changes)) {
     count.artifacts += wanted.length
     count.removedVersions += removed.length
     if (change.want === undefined) count.removedCrates += 1

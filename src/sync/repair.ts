@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { flush } from '../store/durable.ts'
@@ -22,16 +21,18 @@ import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
 import { parseTile } from '../tree/tile.ts'
 import { HostGone } from '../upstream/faults.ts'
-import type { Upstream } from '../upstream/upstream.ts'
 import { obtainArtifact } from './artifact.ts'
 import { verifiedIndexFile } from './examine.ts'
 import { isVerdict } from './faults.ts'
 import { rebuildTiles } from './rebuild.ts'
-import { type ByHash, recover } from './recover.ts'
-import { type Run, stamp } from './run.ts'
+import { type ByHash, NOBODY, recover } from './recover.ts'
+import { type Run, type Source, stamp } from './run.ts'
 import { verify } from './verify.ts'
 import { type Fault, type Finding, isFault } from './verify-finding.ts'
 import { shownSnapshot } from './verify-records.ts'
+
+/** What gives files by their hash and artifacts: a signed repository, a registry that is observed. */
+export type Mender = Source & ByHash
 
 export interface RepairReport {
   readonly mended: number
@@ -46,7 +47,7 @@ export interface RepairReport {
  */
 export async function repair(
   run: Run,
-  upstream: Upstream | undefined,
+  upstream: Mender | undefined,
   findings: readonly Finding[],
 ): Promise<RepairReport> {
   const seen = new Map<string, Fault>()
@@ -75,7 +76,7 @@ async function faultsNow(run: Run): Promise<Fault[]> {
 /** One round; returns the faults whose crates are held now. */
 async function mendAll(
   run: Run,
-  upstream: Upstream | undefined,
+  upstream: Mender | undefined,
   faults: readonly Fault[],
 ): Promise<Fault[]> {
   const { root } = run.writer.mirror
@@ -119,7 +120,7 @@ async function putAside(run: Run, { file, kind, named }: Fault): Promise<void> {
 /** Undefined: mended. Else why not, for the record of the crate that waits for it. */
 async function mend(
   run: Run,
-  upstream: Upstream | undefined,
+  upstream: Mender | undefined,
   fault: Fault,
 ): Promise<string | undefined> {
   run.signal.throwIfAborted()
@@ -135,7 +136,7 @@ async function mend(
 
 async function mended(
   run: Run,
-  upstream: Upstream | undefined,
+  upstream: Mender | undefined,
   { file, named }: Fault,
 ): Promise<string | undefined> {
   const { writer, landing, settings, signal } = run
@@ -225,11 +226,4 @@ async function holdDamaged(run: Run, damaged: ReadonlyMap<IndexPath, string>): P
 
 async function isRight(run: Run, file: string, checksum: Checksum): Promise<boolean> {
   return (await hashFile(run.writer.at(file)))?.hash.digest('hex') === checksum
-}
-
-/** Without an upstream what is not here cannot be had. */
-const NOBODY: ByHash = {
-  name: 'no upstream',
-  tile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
-  indexFile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
 }

@@ -77,8 +77,8 @@ export async function plan(
     load,
     now: run.now(),
   })
-  const crates = changes.filter(change => change.want === undefined).length
-  guardRemovals(run, published, { crates, versions: 0 })
+  const gone = changes.filter(change => change.want === undefined)
+  guardRemovals(run, published, { crates: gone.length, versions: 0, paths: gone.map(c => c.path) })
   return { tree, entries: root?.count ?? 0, changes }
 }
 
@@ -87,8 +87,9 @@ function isPublished(published: Snapshot, vouched: Vouched, now: Date): boolean 
   const { root, timestamp, snapshot, targets } = vouched.versions
   const { metadata } = published
   return (
+    metadata !== null &&
     published.tree === vouched.tree &&
-    metadata.root === root &&
+    metadata?.root === root &&
     metadata.timestamp === timestamp &&
     metadata.snapshot === snapshot &&
     metadata.targets === targets &&
@@ -129,10 +130,14 @@ export function seal(
   }
 }
 
-export function counted(removed: readonly Removed[]): { crates: number; versions: number } {
+export function counted(removed: readonly Removed[]): {
+  crates: number
+  versions: number
+  paths: string[]
+} {
   const crates = removed.filter(({ all }) => all).length
   const versions = removed.reduce((sum, { versions }) => sum + versions.length, 0)
-  return { crates, versions }
+  return { crates, versions, paths: removed.map(({ path }) => path) }
 }
 
 export function report(

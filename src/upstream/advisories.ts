@@ -28,7 +28,6 @@ const ATOM = 'http://www.w3.org/2005/Atom'
  * crates.io`, with or without a version, of whoever wrote it; and no sign that it was withdrawn.
  * What lacks one is left out, so a removal that was written up otherwise goes unnoticed here.
  * @throws {FeedRefused}
- * @public
  */
 export function readAdvisories(
   bytes: Uint8Array,

@@ -5,7 +5,7 @@ import type { RemoteFile } from './remote-file.ts'
 import { RemoteZip } from './remote-zip.ts'
 
 /** A crate that its owner or the crates.io team deleted; its name may have been taken again since. */
-export interface DeletedCrate {
+interface DeletedCrate {
   readonly crate: CrateName
   /** As `YYYY-MM-DDTHH:MM:SSZ`. */
   readonly deletedAt: string
@@ -26,7 +26,6 @@ interface DumpOptions {
  * table are read. Names come while the table does: only when the last has come without an error is
  * it known that they are all, and the right ones.
  * @throws {DumpRefused}
- * @public
  */
 export async function* namesInDump(
   remote: RemoteFile,

@@ -45,7 +45,6 @@ export class Garbled extends WrongForm {}
 
 /**
  * What came is no feed of the kind that was asked for: a page of a proxy, a cut file, a trap.
- * @public
  */
 export class FeedRefused extends MirrorError {
   constructor(name: string, fault: string, cause?: unknown) {
@@ -56,7 +55,6 @@ export class FeedRefused extends MirrorError {
 /**
  * A database dump cannot be read. Not worth asking again at once, since most of it would be read
  * again: there is a new one every day.
- * @public
  */
 export class DumpRefused extends MirrorError {
   constructor(name: string, fault: string, cause?: unknown) {

@@ -5,11 +5,8 @@ import { parseVersion, type Version } from '../registry/version.ts'
 import { FeedRefused } from './faults.ts'
 import { elementsIn, feedRoot, textIn } from './feed-document.ts'
 
-/**
- * A version, or in the feed of new crates a crate, that was published. A hint where to look, no more.
- * @public
- */
-export interface FeedItem {
+/** A version, or in the feed of new crates a crate, that was published. A hint where to look, no more. */
+interface FeedItem {
   /** Names the item for good, so that a reader knows how far it had come: the page of the version. */
   readonly guid: string
   readonly crate: CrateName
@@ -34,7 +31,6 @@ const CRATES_NAMESPACE = 'https://crates.io/'
  * Reads `rss/updates.xml` or `rss/crates.xml` of crates.io. An item that cannot be read is skipped,
  * since anyone can publish; only a document that is not such a feed at all is refused.
  * @throws {FeedRefused}
- * @public
  */
 export function readFeed(bytes: Uint8Array, name: string): Feed {
   const channel = channelOf(feedRoot(bytes, name), name)

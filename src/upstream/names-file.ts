@@ -9,7 +9,6 @@ const LINES_MAX = 5_000_000
  * case is the same index file, and counts once, as first written. That `a-b` and `a_b` exclude each
  * other is a rule of crates.io and of no other registry, so both stay.
  * @throws {MirrorError} usage, with the number of the first line that is no name
- * @public
  */
 export function readNames(text: string, file: string): CrateName[] {
   if (Buffer.byteLength(text) > BYTES_MAX) {
