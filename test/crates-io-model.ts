@@ -26,7 +26,10 @@ interface Crate {
 interface News {
   readonly at: Date
   readonly name: string
-  readonly version?: string
+}
+
+interface NewVersion extends News {
+  readonly version: string
 }
 
 export interface Advisory {
@@ -49,7 +52,7 @@ export interface IndexFile {
 export class CratesIoModel {
   now: Date
   readonly advisories: Advisory[] = []
-  readonly updates: News[] = []
+  readonly updates: NewVersion[] = []
   readonly news: News[] = []
   readonly deleted: { readonly name: string; readonly at: Date }[] = []
   readonly #crates = new Map<IndexPath, Crate>()

@@ -1,120 +1,81 @@
-import { PassThrough, Readable } from 'node:stream'
-import { CsvError, parse } from 'csv-parse'
-import { fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from 'yauzl'
-import { MirrorError } from '../error.ts'
 import { type CrateName, parseCrateName } from '../registry/crate-name.ts'
+import { csvRows } from './csv-rows.ts'
+import { DumpRefused } from './faults.ts'
+import type { RemoteFile } from './remote-file.ts'
+import { RemoteZip } from './remote-zip.ts'
 
-/** A big file elsewhere, read piece by piece. */
-export interface RemoteFile {
-  readonly name: string
-  readonly size: number
-  /** Exactly these bytes, which lie within the file. */
-  read(offset: number, length: number): Promise<Uint8Array>
+/** A crate that its owner or the crates.io team deleted; its name may have been taken again since. */
+interface DeletedCrate {
+  readonly crate: CrateName
+  /** As `YYYY-MM-DDTHH:MM:SSZ`. */
+  readonly deletedAt: string
+  readonly message: string | undefined
+}
+
+/** Eight times what crates.io has in 2026. */
+const ROWS_MAX = 2_000_000
+
+interface DumpOptions {
+  readonly signal: AbortSignal
+  /** Told of each row that is passed over, because its name, or when it was deleted, cannot be read. */
+  readonly onSkipped?: (name: string) => void
 }
 
 /**
- * The dump is not the zip we know.
- * @public
- */
-export class DumpRefused extends MirrorError {
-  constructor(name: string, fault: string, cause?: unknown) {
-    super('incomplete', `${name}: ${fault}`, { cause })
-  }
-}
-
-const PIECE_BYTES = 1_048_576
-const MEMBER_BYTES_MAX = 8 * 1024 ** 3
-const RECORD_BYTES_MAX = 16 * 1024 ** 2
-const ENTRIES_MAX = 1000
-const MEMBER = /(?:^|\/)data\/crates\.csv$/
-
-/**
- * The names of all crates in crates.io's database dump. Of the zip, which has gigabytes, only its
- * directory and the one member are read, by ranges, a piece at a time; nothing of it is kept.
+ * The names of all crates in crates.io's `db-dump.zip`, of which only the list of members and one
+ * table are read. Names come while the table does: only when the last has come without an error is
+ * it known that they are all, and the right ones.
+ * @throws {DumpRefused}
  */
 export async function* namesInDump(
   remote: RemoteFile,
-  { signal }: { readonly signal: AbortSignal },
+  options: DumpOptions,
 ): AsyncGenerator<CrateName> {
-  const zip = await opened(remote)
+  using zip = await RemoteZip.open(remote, options)
+  const member = zip.member('data/crates.csv')
+  if (member === undefined) throw new DumpRefused(remote.name, 'has no member "data/crates.csv"')
+  const name = `${remote.name}: data/crates.csv`
+  const table = { name, columns: ['name'], rowsMax: ROWS_MAX } as const
+  for await (const { name } of csvRows(zip.bytes(member), table)) {
+    const crate = parseCrateName(name)
+    if (crate === undefined) options.onSkipped?.(name)
+    else yield crate
+  }
+}
+
+/**
+ * The crates that were deleted, with when and why; none where the dump has no such table. As with
+ * the names, what came is believed only when the end came.
+ * @throws {DumpRefused}
+ * @public
+ */
+export async function* deletedInDump(
+  remote: RemoteFile,
+  options: DumpOptions,
+): AsyncGenerator<DeletedCrate> {
+  using zip = await RemoteZip.open(remote, options)
+  const member = zip.member('data/deleted_crates.csv')
+  if (member === undefined) return
+  const name = `${remote.name}: data/deleted_crates.csv`
+  const table = { name, columns: ['name', 'deleted_at', 'message'], rowsMax: ROWS_MAX } as const
+  for await (const row of csvRows(zip.bytes(member), table)) {
+    const crate = parseCrateName(row.name)
+    const deletedAt = instantOf(row.deleted_at)
+    if (crate === undefined || deletedAt === undefined) options.onSkipped?.(row.name)
+    else yield { crate, deletedAt, message: row.message === '' ? undefined : row.message }
+  }
+}
+
+const TIMESTAMP = /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d(?::\d\d)?)$/
+
+/** PostgreSQL's `2026-08-20 09:12:33.123456+00`, to the second. */
+function instantOf(text: string): string | undefined {
+  if (!TIMESTAMP.test(text)) return undefined
   try {
-    yield* namesIn(await memberOf(zip, remote.name), signal)
+    const instant = Temporal.Instant.from(text)
+    return instant.round({ smallestUnit: 'second', roundingMode: 'floor' }).toString()
   } catch (error) {
-    signal.throwIfAborted()
-    throw refusal(remote.name, error)
-  } finally {
-    zip.close()
-  }
-}
-
-async function opened(remote: RemoteFile): Promise<ZipFile> {
-  try {
-    const reader = new RemoteReader(remote)
-    return await fromRandomAccessReaderPromise(reader, remote.size, { autoClose: false })
-  } catch (error) {
-    throw refusal(remote.name, error)
-  }
-}
-
-async function memberOf(zip: ZipFile, name: string): Promise<Readable> {
-  if (zip.entryCount > ENTRIES_MAX) throw new DumpRefused(name, `has ${zip.entryCount} members`)
-  for await (const entry of zip.eachEntry()) {
-    if (!MEMBER.test(entry.fileName)) continue
-    if (entry.uncompressedSize > MEMBER_BYTES_MAX) {
-      throw new DumpRefused(name, `${entry.fileName} has ${entry.uncompressedSize} bytes`)
-    }
-    if (!entry.canDecodeFileData()) throw new DumpRefused(name, `${entry.fileName} is encrypted`)
-    return await zip.openReadStreamPromise(entry)
-  }
-  throw new DumpRefused(name, 'has no member data/crates.csv')
-}
-
-/** The column is found by its heading; names that nobody could mirror are left out. */
-async function* namesIn(member: Readable, signal: AbortSignal): AsyncGenerator<CrateName> {
-  const rows = parse({ max_record_size: RECORD_BYTES_MAX, relax_column_count: false })
-  // not `pipeline`: an error on either side must reach the loop below
-  member.on('error', error => rows.destroy(error))
-  let column = -1
-  for await (const row of member.pipe(rows) as AsyncIterable<readonly string[]>) {
-    signal.throwIfAborted()
-    if (column === -1) {
-      column = row.indexOf('name')
-      if (column === -1) throw new Error('data/crates.csv has no column "name"')
-      continue
-    }
-    const name = parseCrateName(row[column])
-    if (name !== undefined) yield name
-  }
-}
-
-function refusal(name: string, error: unknown): MirrorError {
-  if (error instanceof MirrorError) return error
-  const said = error instanceof CsvError ? error.code : (error as Error).message
-  return new DumpRefused(name, `is not a database dump that can be read (${said})`, error)
-}
-
-/** What yauzl reads through: one piece after the other, and no further than its reader takes. */
-class RemoteReader extends RandomAccessReader {
-  readonly #remote: RemoteFile
-
-  constructor(remote: RemoteFile) {
-    super()
-    this.#remote = remote
-  }
-
-  override _readStreamForRange(start: number, end: number): Readable {
-    const pieces = Readable.from(this.#pieces(start, end), { objectMode: false })
-    const through = new PassThrough()
-    pieces.on('error', error => through.destroy(error))
-    return pieces.pipe(through)
-  }
-
-  async *#pieces(start: number, end: number): AsyncGenerator<Uint8Array> {
-    for (let at = start; at < end; at += PIECE_BYTES) {
-      const length = Math.min(PIECE_BYTES, end - at)
-      const bytes = await this.#remote.read(at, length)
-      if (bytes.length !== length) throw new Error(`${bytes.length} of ${length} bytes at ${at}`)
-      yield bytes
-    }
+    if (error instanceof RangeError) return undefined
+    throw error
   }
 }

@@ -42,3 +42,22 @@ export class WrongForm extends MirrorError {}
 
 /** What came is not HTTP: asked for once more, since a cut may look like it, and then believed. */
 export class Garbled extends WrongForm {}
+
+/**
+ * What came is no feed of the kind that was asked for: a page of a proxy, a cut file, a trap.
+ */
+export class FeedRefused extends MirrorError {
+  constructor(name: string, fault: string, cause?: unknown) {
+    super('incomplete', `${name}: ${fault}`, { cause, transient: true })
+  }
+}
+
+/**
+ * A database dump cannot be read. Not worth asking again at once, since most of it would be read
+ * again: there is a new one every day.
+ */
+export class DumpRefused extends MirrorError {
+  constructor(name: string, fault: string, cause?: unknown) {
+    super('incomplete', `${name}: ${fault}`, { cause })
+  }
+}

@@ -7,8 +7,9 @@ import { NotThere } from './faults.ts'
 import { type Feed, readFeed } from './feed.ts'
 import type { HttpClient } from './http.ts'
 import { LIMITS } from './limits.ts'
+import type { RemoteFile } from './remote-file.ts'
 import type { Upstream } from './upstream.ts'
-import { type Place, parseBase } from './url-policy.ts'
+import { type Place, parseBase, shown } from './url-policy.ts'
 import type { Validators as Known } from './validators.ts'
 
 /** What a server gave with a file, to be asked later whether it is still the same. */
@@ -78,12 +79,17 @@ export function sparseRegistry(urls: RegistryUrls, client: HttpClient): SparseRe
       if (feeds === undefined) return undefined
       const place = { origin: feeds.origin, path: `${feeds.path}${name}.xml` }
       const seen = await must(client, place, known, signal)
-      return seen && { ...readFeed(seen.bytes, name), validators: seen.validators }
+      return seen && { ...readFeed(seen.bytes, shown(place)), validators: seen.validators }
     },
     advisories: async (known, { signal }) => {
       if (urls.advisories === undefined) return undefined
       const seen = await must(client, placeOf(urls.advisories), known, signal)
-      return seen && { advisories: readAdvisories(seen.bytes), validators: seen.validators }
+      return (
+        seen && {
+          advisories: readAdvisories(seen.bytes, urls.advisories),
+          validators: seen.validators,
+        }
+      )
     },
     names: ({ signal }) => names(client, urls.dump, signal),
     artifact: (wanted, options) =>
@@ -137,8 +143,9 @@ async function* names(
   if (dump === undefined) return
   const place = placeOf(dump)
   const { total, etag } = await client.part(place, { offset: 0, length: 1, signal })
-  const read = async (offset: number, length: number): Promise<Uint8Array> =>
-    (await client.part(place, { offset, length, signal, etag })).bytes
+  // The dump's own signal: it ends with the reader, what was asked for ahead with it.
+  const read: RemoteFile['read'] = async (offset, length, ending) =>
+    (await client.part(place, { offset, length, signal: ending, etag })).bytes
   yield* namesInDump({ name: dump, size: total, read }, { signal })
 }
 
