@@ -1,6 +1,6 @@
-import { parse, TomlError } from 'smol-toml'
 import { MirrorError, quoted } from './error.ts'
 import { redacted } from './registry/config-json.ts'
+import { parseToml } from './toml.ts'
 
 /** `crateferry.toml`, parsed. Keys are kebab-case in the file; docs/config.md is checked against this. */
 export interface Config {
@@ -112,28 +112,6 @@ export function parseConfig(bytes: Uint8Array, file: string): Config {
     config[section] = parseSection(section as keyof Config, table[section], readers, file)
   }
   return Object.freeze(config) as unknown as Config
-}
-
-function parseToml(bytes: Uint8Array, file: string): Record<string, unknown> {
-  const source = decoded(bytes, file)
-  try {
-    return parse(source)
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error
-    const fault = error.message.split('\n')[0]?.replace('Invalid TOML document', 'not TOML')
-    throw new MirrorError('usage', `${file}:${error.line}:${error.column}: ${fault}`, {
-      cause: error,
-    })
-  }
-}
-
-/** A byte order mark, which some editors write, is left out. */
-function decoded(bytes: Uint8Array, file: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (error) {
-    throw new MirrorError('usage', `${file} is not UTF-8`, { cause: error })
-  }
 }
 
 function parseSection(
