@@ -1,5 +1,6 @@
 import { MirrorError, quoted } from './error.ts'
 import { redacted } from './registry/config-json.ts'
+import { parseCratePattern } from './registry/crate-pattern.ts'
 import { parseToml } from './toml.ts'
 
 /** `crateferry.toml`, parsed. Keys are kebab-case in the file; docs/config.md is checked against this. */
@@ -29,6 +30,20 @@ export interface Config {
     readonly requestSeconds: number
     /** An artifact slower than this many bytes a second over 30 seconds is asked for again, 1 to 1 GiB. */
     readonly floorBytesPerSecond: number
+  }
+  readonly select: {
+    /** Crates or versions that are wanted, as globs: "serde", "tokio-*", "serde@1.*". None: all. */
+    readonly allow: readonly string[]
+    /** Those that are not wanted, whatever else names them. */
+    readonly deny: readonly string[]
+    /** `Cargo.lock` files, all that they pin is wanted; relative to the mirror's folder. */
+    readonly lockFiles: readonly string[]
+    /** Of each allowed crate only so many of its newest versions; 0: all. */
+    readonly newest: number
+    /** Beside what is chosen, what it can depend on, on any platform and with any features … */
+    readonly withDependencies: boolean
+    /** … and for its own tests and examples. */
+    readonly devDependencies: boolean
   }
   readonly store: {
     /** Bytes of the disk that a sync leaves free; it stops with exit code 20 before. */
@@ -66,6 +81,14 @@ const DEFAULTS: Config = {
     requestSeconds: 60,
     floorBytesPerSecond: 1024,
   },
+  select: {
+    allow: Object.freeze([]),
+    deny: Object.freeze([]),
+    lockFiles: Object.freeze([]),
+    newest: 0,
+    withDependencies: false,
+    devDependencies: false,
+  },
   store: { reserveBytes: 1_073_741_824 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
   guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000 },
@@ -80,7 +103,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     trust: oneOf('tuf', 'observed'),
     origin: flag,
     contact: text,
-    redirectHosts: hosts,
+    redirectHosts: listOf('a list of hosts', host),
   },
   sync: {
     connections: integer(1, 256),
@@ -88,6 +111,14 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     connectSeconds: integer(1, 600),
     requestSeconds: integer(1, 3600),
     floorBytesPerSecond: integer(1, 2 ** 30),
+  },
+  select: {
+    allow: listOf('a list of crates', cratePattern),
+    deny: listOf('a list of crates', cratePattern),
+    lockFiles: listOf('a list of files', fileName),
+    newest: integer(0, 1_000_000),
+    withDependencies: flag,
+    devDependencies: flag,
   },
   store: { reserveBytes: integer(0, 2 ** 50) },
   serve: { listen: address, url: httpUrl },
@@ -195,9 +226,23 @@ function text(value: unknown, key: string): string {
   throw new Error(`${key} is ${shown(value)}, expected 1 to 200 printable ASCII characters`)
 }
 
-function hosts(value: unknown, key: string): readonly string[] {
-  if (!Array.isArray(value)) throw new Error(`${key} is ${shown(value)}, expected a list of hosts`)
-  return Object.freeze(value.map((one, i) => host(one, `${key}[${i}]`)))
+function listOf(what: string, one: Reader): Reader {
+  return (value, key) => {
+    if (!Array.isArray(value)) throw new Error(`${key} is ${shown(value)}, expected ${what}`)
+    return Object.freeze(value.map((each, i) => one(each, `${key}[${i}]`)))
+  }
+}
+
+function cratePattern(value: unknown, key: string): string {
+  if (typeof value === 'string' && parseCratePattern(value) !== undefined) return value
+  throw new Error(
+    `${key} is ${shown(value)}, expected a crate or CRATE@VERSION, in which * and ? stand for others`,
+  )
+}
+
+function fileName(value: unknown, key: string): string {
+  if (typeof value === 'string' && /^\P{Cc}{1,4096}$/u.test(value)) return value
+  throw new Error(`${key} is ${shown(value)}, expected the name of a file`)
 }
 
 /** As `URL.host` spells it, which is what a redirect is compared with. */

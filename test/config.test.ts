@@ -55,7 +55,7 @@ test('docs/config.md names every key with its default, and no other', () => {
 
 test('the ranges of docs/config.md are the ones that hold', () => {
   const ranges = rows().filter(row => typeof keys().get(row.key) === 'number')
-  expect(ranges).toHaveLength(9)
+  expect(ranges).toHaveLength(10)
   for (const { key, values } of ranges) {
     const [min = Number.NaN, max = Number.NaN] = values.split(' to ').map(Number)
     for (const value of [min, max])
@@ -94,6 +94,14 @@ test('the example of docs/config.md is read as it says', () => {
       connectSeconds: 10,
       requestSeconds: 300,
       floorBytesPerSecond: 128,
+    },
+    select: {
+      allow: ['serde', 'tokio-*', 'clap@4.*'],
+      deny: ['tokio-uring'],
+      lockFiles: ['site/Cargo.lock'],
+      newest: 3,
+      withDependencies: true,
+      devDependencies: false,
     },
     store: { reserveBytes: 10 * 2 ** 30 },
     serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
@@ -139,6 +147,23 @@ test.for<[string, { host: string; port: number }]>([
   expect(parseListen(text)).toEqual(place)
   expect(parsed(withKey('serve.listen', JSON.stringify(text))).serve.listen).toBe(text)
 })
+
+test.for(['serde', 'Serde_*', '?', '*', 'tokio-*@0.?.*', 'openssl-src@110.0.0+1.1.0f'])(
+  'what is wanted can be "%s"',
+  pattern => {
+    const config = parsed(withKey('select.allow', JSON.stringify([pattern])))
+    expect(config.select.allow).toEqual([pattern])
+  },
+)
+
+test.for(['', '@1', 'serde@', 'a b', 'ser/de', 'serde@^1', 'serde@1@2', 'é', 'a'.repeat(65)])(
+  'what is not wanted cannot be "%s"',
+  pattern => {
+    expect(refusal(withKey('select.deny', JSON.stringify(['serde', pattern])))).toBe(
+      `${FILE}: select.deny[1] is ${JSON.stringify(pattern)}, expected a crate or CRATE@VERSION, in which * and ? stand for others`,
+    )
+  },
+)
 
 test.for(['8377', ':8377', '127.0.0.1', '::1:80', 'a:65536', 'a:-1', 'a b:1', 'http://a:1', ''])(
   'nobody can listen on "%s"',

@@ -1,6 +1,7 @@
 import { statfsSync } from 'node:fs'
 import { lastRuns } from '../store/runs.ts'
 import { readNext, readPublished } from '../store/snapshot.ts'
+import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { bytesText, durationText } from './report.ts'
 
@@ -20,6 +21,7 @@ export async function statusCommand(context: Context): Promise<number> {
       : (context.now().getTime() - Date.parse(published.at)) / 1000
   const trust = { kind: marker.trust, root: marker.root, uuid: marker.uuid }
   const isNextOpen = readNext(root) !== undefined
+  const selection = await selectionStatus(root, published)
 
   const { url, chain } = config.upstream
   const lines = [
@@ -39,6 +41,7 @@ export async function statusCommand(context: Context): Promise<number> {
   }
   if (isNextOpen)
     lines.push('pending    a decided snapshot is not finished; the next sync finishes it')
+  if (selection !== undefined) lines.push(`selection  ${selectionLine(selection)}`)
   lines.push(`disk       ${bytesText(freeBytes)} free`)
   for (const [path, { reason, since, tries }] of Object.entries(held)) {
     lines.push(`held       ${path} since ${since}, tried ${tries} times: ${reason}`)
@@ -64,6 +67,7 @@ export async function statusCommand(context: Context): Promise<number> {
       published: snapshot,
       ageSeconds,
       isNextOpen,
+      selection,
       held,
       absent,
       freeBytes,
@@ -72,4 +76,10 @@ export async function statusCommand(context: Context): Promise<number> {
     lines,
   )
   return 0
+}
+
+function selectionLine({ summary, counts }: SelectionStatus): string {
+  if (counts === undefined) return `${summary} (too many crates to count)`
+  const { crates, listed, selected, here } = counts
+  return `${summary}: ${selected} of the ${listed} versions that ${crates} crates list, ${here} of them here`
 }

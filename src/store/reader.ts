@@ -6,6 +6,7 @@ import { type IndexPath, type Prefix, prefixOfPath } from '../registry/sparse-pa
 import { lookUp } from '../tree/prove.ts'
 import { readLanding } from './landing.ts'
 import { artifactFile, indexFile, indexFileByHash, PUBLIC, PUBLISHED } from './layout.ts'
+import { readSelection } from './selected.ts'
 import {
   isBelieved,
   readNext,
@@ -33,6 +34,8 @@ export class MirrorReader {
   #publishedStamp = ''
   /** What the held crates' new index files name, read once for each published snapshot. */
   readonly #wanted = new Map<IndexPath, ReadonlySet<Checksum>>()
+  /** What is said of artifacts that are not selected; undefined: it was not asked for yet. */
+  #outsideReason: string | undefined
 
   constructor(root: string) {
     this.root = root
@@ -46,6 +49,7 @@ export class MirrorReader {
       this.#published = readPublished(this.root)
       this.#publishedStamp = stamp
       this.#wanted.clear()
+      this.#outsideReason = undefined
     }
     return this.#published
   }
@@ -102,10 +106,17 @@ export class MirrorReader {
       return { status: 503, reason: `held: index/${path}: ${held.reason}` }
     }
     const absent = snapshot.absent[checksum]
-    if (absent === undefined || !isBelieved(absent)) return undefined
+    if (absent === undefined || !isBelieved(absent)) return this.#outside(snapshot)
     const { crate, version, first, last, status } = absent
     const seen = `status ${status} from ${first} to ${last}`
     return { status: 404, reason: `absent: its origin has no ${crate}@${version}: ${seen}` }
+  }
+
+  /** By a checksum alone nobody can tell which version it would be of. */
+  #outside(snapshot: Snapshot): Missing | undefined {
+    if (snapshot.selected === undefined) return undefined
+    this.#outsideReason ??= `outside this mirror's selection: of what its index lists it holds a part (${readSelection(this.root, snapshot)?.summary})`
+    return { status: 404, reason: this.#outsideReason }
   }
 
   #wantedBy(path: IndexPath, want: Checksum): ReadonlySet<Checksum> {

@@ -5,6 +5,7 @@ import { followChain } from './chain.ts'
 import { examineAll } from './examine.ts'
 import { recover } from './recover.ts'
 import type { Run } from './run.ts'
+import { select } from './select.ts'
 import { plan } from './sync.ts'
 
 /** What `sync` would do. The bytes are a guess: index lines carry no sizes. */
@@ -28,9 +29,12 @@ export async function dryRun(run: Run, upstream: Upstream): Promise<DryRun> {
   await recover(run, upstream)
   const published = readPublished(run.writer.mirror.root)
   const vouched = await followChain(run, upstream)
-  const { changes } = await plan(run, upstream, published, vouched)
+  const { tree, load, ...planned } = await plan(run, upstream, published, vouched)
+  const at = { published, tree, load, changes: planned.changes }
+  const { selection, changes } = await select(run, upstream, at)
   const count = { crates: changes.length, artifacts: 0, removedVersions: 0, removedCrates: 0 }
-  for await (const { change, wanted, removed, fetched } of examineAll(run, upstream, changes)) {
+  const examined = examineAll(run, upstream, changes, selection)
+  for await (const { change, wanted, removed, fetched } of examined) {
     count.artifacts += wanted.length
     count.removedVersions += removed.length
     if (change.want === undefined) count.removedCrates += 1

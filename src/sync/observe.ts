@@ -6,6 +6,7 @@ import type { IndexPath } from '../registry/sparse-path.ts'
 import { indexFileByHash } from '../store/layout.ts'
 import { discardPartials } from '../store/partial.ts'
 import { publish } from '../store/publish.ts'
+import { discardSelections, keepSelection } from '../store/selected.ts'
 import { readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { buildTree } from '../tree/build.ts'
@@ -21,6 +22,7 @@ import { NewTiles } from './new-tiles.ts'
 import { pathsToAskAgain, planChanges } from './plan.ts'
 import { recover } from './recover.ts'
 import type { Run, Source } from './run.ts'
+import { select } from './select.ts'
 import { signPublished } from './sign.ts'
 import { counted, report, type SyncReport, seal } from './sync.ts'
 
@@ -46,12 +48,15 @@ export async function syncObserved(
   const tiles = new NewTiles(run)
   const seen = buildTree(observed.entries, tiles.put)
   const options = { load: tiles.load, now: run.now() }
-  const changes = await planChanges(run.writer.mirror.root, published, seen, options)
-  const crates = changes.filter(change => change.want === undefined).length
+  const planned = await planChanges(run.writer.mirror.root, published, seen, options)
+  const crates = planned.filter(change => change.want === undefined).length
   guardRemovals(run, published, { crates, versions: 0 })
+  const at = { published, tree: seen, load: tiles.load, changes: planned }
+  const { selection, changes, warnings } = await select(run, observed, at)
 
   run.progress.phase = 'fetch'
-  const fetched = await fetchCrates(run, observed, changes, { isFirst: published === undefined })
+  const isFirst = published === undefined
+  const fetched = await fetchCrates(run, observed, changes, { isFirst, selection })
   guardRemovals(run, published, counted(fetched.removed))
   const verdicts = decide(run, published, changes, fetched)
 
@@ -60,16 +65,21 @@ export async function syncObserved(
   const tree = await withOldEntries(run, published, seen, held, tiles)
   await tiles.land(tree)
   const metadata = await signPublished(run, tree, keys)
+  const selected = await keepSelection(run.writer, selection)
   const isSame =
-    published?.tree === tree.hash && published.metadata.timestamp === metadata.timestamp
+    published?.tree === tree.hash &&
+    published.metadata.timestamp === metadata.timestamp &&
+    published.selected === selected
   if (isSame && held.length === 0 && pathsToAskAgain(published, run.now()).length === 0) {
-    return { ...report(run, published, fetched, observed.warnings), outcome: 'unchanged' }
+    const told = report(run, published, fetched, [...observed.warnings, ...warnings])
+    return { ...told, outcome: 'unchanged' }
   }
   const entries = tree.count ?? 0
-  const next = seal(run, published, { tree, entries, metadata, verdicts })
+  const next = seal(run, published, { tree, entries, metadata, verdicts, selected })
   await publish(run.writer, next)
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
-  return report(run, next, fetched, observed.warnings)
+  await discardSelections(run.writer)
+  return report(run, next, fetched, [...observed.warnings, ...warnings])
 }
 
 /** The tree with what stays published of held crates: their old entries, or none. */

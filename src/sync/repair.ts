@@ -29,6 +29,7 @@ import { isVerdict } from './faults.ts'
 import { rebuildTiles } from './rebuild.ts'
 import { type ByHash, recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
+import { selectAgain } from './select-again.ts'
 import { verify } from './verify.ts'
 import { type Fault, type Finding, isFault } from './verify-finding.ts'
 import { shownSnapshot } from './verify-records.ts'
@@ -101,6 +102,7 @@ async function mendAll(
     }
   }
   await flushNames(run, faults)
+  if (faults.some(({ named }) => named?.kind === 'selection')) await selectAgain(run)
   await holdDamaged(run, damaged)
   return held
 }
