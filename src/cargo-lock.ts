@@ -1,19 +1,13 @@
 import { MirrorError, quoted } from './error.ts'
-import { type Checksum, isChecksum } from './registry/checksum.ts'
-import { type CrateName, parseCrateName } from './registry/crate-name.ts'
-import { parseVersion, type Version } from './registry/version.ts'
+import { isChecksum } from './registry/checksum.ts'
+import { parseCrateName } from './registry/crate-name.ts'
+import type { Pin } from './registry/selection-rules.ts'
+import { parseVersion } from './registry/version.ts'
 import { parseToml } from './toml.ts'
-
-/** A version that a `Cargo.lock` pins, and what its artifact must hash to where the file says so. */
-export interface LockedPackage {
-  readonly crate: CrateName
-  readonly version: Version
-  readonly checksum: Checksum | undefined
-}
 
 /** What a `Cargo.lock` takes from crates.io. */
 export interface CargoLock {
-  readonly packages: readonly LockedPackage[]
+  readonly packages: readonly Pin[]
   /** Packages of other registries and of git repositories: nothing of theirs is here. */
   readonly elsewhere: number
 }
@@ -37,7 +31,7 @@ export function parseCargoLock(bytes: Uint8Array, file: string): CargoLock {
     throw refused(`lock file version ${version} is newer than ${VERSION_MAX}`)
   }
   if (!Array.isArray(listed)) throw refused('"package" is not a list: this is no Cargo.lock')
-  const packages: LockedPackage[] = []
+  const packages: Pin[] = []
   let elsewhere = 0
   for (const one of listed as readonly PackageFields[]) {
     if (one.source === undefined) continue
@@ -64,7 +58,7 @@ function readPackage(
   { name, version, source, checksum }: PackageFields,
   metadata: unknown,
   refused: (fault: string) => MirrorError,
-): LockedPackage {
+): Pin {
   const [crate, pinned] = [parseCrateName(name), parseVersion(version)]
   if (crate === undefined || pinned === undefined) {
     throw refused(`${quoted(`${name} ${version}`)} is no crate and version`)

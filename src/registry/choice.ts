@@ -141,8 +141,9 @@ class Choice {
     if (added.size === 0) return
     const lines = linesOf(bytes)
     for (const { crate, version, line } of entries) {
-      if (!added.has(version)) continue
-      for (const dependency of readDependencies(lines[line - 1] ?? NO_LINE)) {
+      const text = lines[line - 1]
+      if (text === undefined || !added.has(version)) continue
+      for (const dependency of readDependencies(text)) {
         if (dependency.kind === 'dev' && !this.#rules.devDependencies) continue
         this.#ask(dependency.crate, dependency.requirement, `${crate}@${version}`)
       }
@@ -211,7 +212,6 @@ function readable(bytes: Uint8Array, path: IndexPath): IndexFile | undefined {
   }
 }
 
-const NO_LINE = Buffer.from('{}')
 const NEWLINE = 0x0a
 
 function linesOf(bytes: Uint8Array): Uint8Array[] {

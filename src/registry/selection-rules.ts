@@ -21,6 +21,8 @@ export interface SelectionRules {
   readonly newest: number
   /** What the lock files pin; undefined: there are none. */
   readonly pins: readonly Pin[] | undefined
+  /** How many packages the lock files take from other registries and git: they are not here. */
+  readonly pinnedElsewhere: number
   /** Beside what is chosen, what that can depend on. */
   readonly withDependencies: boolean
   /** Beside normal and build dependencies those for development. */

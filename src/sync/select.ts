@@ -105,8 +105,8 @@ async function choose(
   entries: Entries,
   kept: Selection | undefined,
 ): Promise<Chosen> {
-  const unknown = kept === undefined ? unknownNames(rules, entries) : []
-  if (goesByName(rules)) return { versions: new Map(), warnings: unknown }
+  const told = kept === undefined ? [...unknownNames(rules, entries), ...ofElsewhere(rules)] : []
+  if (goesByName(rules)) return { versions: new Map(), warnings: told }
   let looks = 0
   const read = async (path: IndexPath): Promise<Uint8Array | undefined> => {
     looks += 1
@@ -118,7 +118,7 @@ async function choose(
   }
   const index = { paths: entries.keys(), read }
   const { versions, warnings } = await chooseVersions(rules, index, kept?.listed ?? new Map())
-  return { versions, warnings: [...unknown, ...warnings] }
+  return { versions, warnings: [...told, ...warnings] }
 }
 
 /** A name that no crate has is written wrong more often than not. */
@@ -126,6 +126,11 @@ function unknownNames({ allow, deny }: SelectionRules, entries: Entries): string
   return [...allow, ...deny]
     .filter(({ name, isExact }) => isExact && !entries.has(indexPath(name as CrateName)))
     .map(({ text }) => `selection: ${quoted(text)} names no crate of the index`)
+}
+
+function ofElsewhere({ pinnedElsewhere: count }: SelectionRules): string[] {
+  if (count === 0) return []
+  return [`selection: ${count} packages of the lock files are of other registries or git: not here`]
 }
 
 const LOOKS_AT_ONCE = 100

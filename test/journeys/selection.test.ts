@@ -295,13 +295,14 @@ test('a lock file brings all that it pins, and is read anew', { timeout }, async
   expect(other).not.toBe(text)
   await writeFile(
     lock,
-    `${other}\n[[package]]\nname = "f"\nversion = "7.0.0"\nsource = "registry+https://github.com/rust-lang/crates.io-index"\n`,
+    `${other}\n[[package]]\nname = "f"\nversion = "7.0.0"\nsource = "registry+https://github.com/rust-lang/crates.io-index"\n[[package]]\nname = "g"\nversion = "1.0.0"\nsource = "git+https://git.example/g#0"\n`,
   )
   site.upstream.requests.clear()
   const told = await expectExit(0, 'sync', '--mirror', site.mirror)
   // yanked: whoever pinned it may have it
   expect(await site.held()).toEqual([...pinned, 'ferry-hull 1.2.0'].sort())
   expect(told.stderr).toContain('warning: selection: f@7.0.0 is pinned and not in the index\n')
+  expect(told.stderr).toContain('1 packages of the lock files are of other registries or git')
   await site.verify()
 })
 
