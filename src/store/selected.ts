@@ -6,7 +6,7 @@ import { parseSelection, type Selection, selectionText } from '../registry/selec
 import { discardFile } from './durable.ts'
 import { NEXT, PUBLISHED, SELECTED, SNAPSHOTS, selectedFile } from './layout.ts'
 import { readRecord } from './record.ts'
-import { isSnapshot, type Snapshot } from './snapshot.ts'
+import { isSnapshot, readPublished, type Snapshot } from './snapshot.ts'
 import type { Writer } from './writer.ts'
 
 /**
@@ -56,16 +56,17 @@ function isHere(file: string, bytes: Uint8Array): boolean {
  */
 export async function discardSelections(writer: Writer): Promise<void> {
   const { root } = writer.mirror
-  const files = filesIn(root, SELECTED).filter(isChecksum)
-  if (files.length < 2) return
+  const current = readPublished(root)?.selected
+  const others = filesIn(root, SELECTED).filter(name => isChecksum(name) && name !== current)
+  if (others.length === 0) return
   const named = namedBySnapshots(root)
   if (named === undefined) return
-  for (const checksum of files) {
-    if (!named.has(checksum)) await discardFile(writer.at(selectedFile(checksum)))
+  for (const name of others) {
+    if (!named.has(name)) await discardFile(writer.at(`${SELECTED}/${name}`))
   }
 }
 
-function namedBySnapshots(root: string): ReadonlySet<Checksum | undefined> | undefined {
+function namedBySnapshots(root: string): ReadonlySet<string | undefined> | undefined {
   const records = filesIn(root, SNAPSHOTS).map(name => `${SNAPSHOTS}/${name}`)
   try {
     return new Set(
