@@ -357,6 +357,32 @@ test('a lost record is a fault; a repair or the next sync chooses again', { time
   await site.verify()
 })
 
+test('a directory is signed in part, and with other rules in another part', { timeout }, async ({
+  site,
+}) => {
+  const { registry } = site
+  const target = [registry.at('other'), '--from', registry.at('plain')]
+  await expectExit(0, 'upstream', ...target)
+  const file = join(registry.at('other'), 'crateferry.toml')
+  const text = await readFile(file, 'utf8')
+  await writeFile(file, text.replace('[select]', '[select]\nallow = ["fy"]'))
+  await rm(registry.at('other/public/crates/3'), { recursive: true })
+  expect((await expectExit(0, 'upstream', ...target, '--json')).json()).toMatchObject({
+    outcome: 'published',
+    snapshot: 2,
+  })
+  await expectExit(0, 'verify', '--mirror', registry.at('other'))
+  await writeFile(file, text.replace('[select]', '[select]\nallow = ["fy", "fry"]\nnewest = 1'))
+  expect((await expectExit(0, 'upstream', ...target, '--json')).json()).toMatchObject({
+    outcome: 'published',
+    artifacts: 1,
+  })
+  expect((await expectExit(0, 'upstream', ...target, '--json')).json()).toMatchObject({
+    outcome: 'unchanged',
+    snapshot: 3,
+  })
+})
+
 test('an artifact outside the selection is answered with the reason', { timeout }, async ({
   site,
 }) => {
