@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Checksum } from '../registry/checksum.ts'
 import { readIndexFile } from '../registry/index-file.ts'
+import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, type Prefix, prefixOfPath } from '../registry/sparse-path.ts'
 import { lookUp } from '../tree/prove.ts'
 import { readLanding } from './landing.ts'
@@ -34,8 +35,8 @@ export class MirrorReader {
   #publishedStamp = ''
   /** What the held crates' new index files name, read once for each published snapshot. */
   readonly #wanted = new Map<IndexPath, ReadonlySet<Checksum>>()
-  /** What is said of artifacts that are not selected; undefined: it was not asked for yet. */
-  #outsideReason: string | undefined
+  /** Which part of its index the mirror holds, read once for each published snapshot. */
+  #selection: Selection | undefined
 
   constructor(root: string) {
     this.root = root
@@ -49,7 +50,7 @@ export class MirrorReader {
       this.#published = readPublished(this.root)
       this.#publishedStamp = stamp
       this.#wanted.clear()
-      this.#outsideReason = undefined
+      this.#selection = undefined
     }
     return this.#published
   }
@@ -102,7 +103,7 @@ export class MirrorReader {
     for (const path of Object.keys(snapshot.held) as IndexPath[]) {
       if (prefixOfPath(path) !== prefix) continue
       const held = snapshot.held[path]
-      if (held === undefined || !this.#wantedBy(path, held.want).has(checksum)) continue
+      if (held === undefined || !this.#wantedBy(path, held.want, snapshot).has(checksum)) continue
       return { status: 503, reason: `held: index/${path}: ${held.reason}` }
     }
     const absent = snapshot.absent[checksum]
@@ -114,18 +115,28 @@ export class MirrorReader {
 
   /** By a checksum alone nobody can tell which version it would be of. */
   #outside(snapshot: Snapshot): Missing | undefined {
-    if (snapshot.selected === undefined) return undefined
-    this.#outsideReason ??= `outside this mirror's selection: of what its index lists it holds a part (${readSelection(this.root, snapshot)?.summary})`
-    return { status: 404, reason: this.#outsideReason }
+    const part = this.#selected(snapshot)?.summary
+    if (part === undefined) return undefined
+    const reason = `outside this mirror's selection: of what its index lists it holds a part (${part})`
+    return { status: 404, reason }
   }
 
-  #wantedBy(path: IndexPath, want: Checksum): ReadonlySet<Checksum> {
+  /** Undefined: everything. */
+  #selected(snapshot: Snapshot): Selection | undefined {
+    this.#selection ??= readSelection(this.root, snapshot)
+    return this.#selection
+  }
+
+  /** What is outside the selection never comes, so nobody is told to wait for it. */
+  #wantedBy(path: IndexPath, want: Checksum, snapshot: Snapshot): ReadonlySet<Checksum> {
     const known = this.#wanted.get(path)
     if (known !== undefined) return known
     try {
       const bytes = readFileSync(this.indexFileByHash(path, want))
       const { entries } = readIndexFile(bytes, path, { signed: true })
-      const wanted = new Set(entries.map(entry => entry.checksum))
+      const isSelected = this.#selected(snapshot)?.of(path) ?? (() => true)
+      const selected = entries.filter(({ version }) => isSelected(version))
+      const wanted = new Set(selected.map(({ checksum }) => checksum))
       this.#wanted.set(path, wanted)
       return wanted
     } catch {

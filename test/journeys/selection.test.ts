@@ -4,7 +4,8 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, test as base, beforeAll, expect } from 'vitest'
-import { sha256 } from '../../src/registry/checksum.ts'
+import { type Checksum, sha256 } from '../../src/registry/checksum.ts'
+import type { Prefix } from '../../src/registry/sparse-path.ts'
 import { startServer } from '../../src/serve/server.ts'
 import { MirrorReader } from '../../src/store/reader.ts'
 import { checksumOf, contents, type Ended, expectExit, Registry } from '../crateferry.ts'
@@ -272,11 +273,15 @@ test('a selected artifact that cannot be had holds its crate as ever', { timeout
   site,
 }) => {
   await site.select(APP)
+  const old = await site.registry.publish('2/fy', 'fy', '0.0.7')
   const fy = await site.registry.publish('2/fy', 'fy', '0.1.7')
   await site.registry.sign()
   site.upstream.misbehave(new RegExp(fy), { kind: 'status', status: 404 })
   await site.sync(3)
   expect(Object.keys((await site.status())['held'] as object)).toEqual(['2/fy'])
+  const reader = new MirrorReader(site.mirror)
+  expect(reader.missing('2' as Prefix, fy as Checksum)).toMatchObject({ status: 503 })
+  expect(reader.missing('2' as Prefix, old as Checksum)).toMatchObject({ status: 404 })
   site.upstream.behave()
   expect(await site.sync()).toEqual(['fy 0.1.7'])
   await site.verify()
