@@ -1,8 +1,8 @@
 import type { Config } from './config.ts'
 
 /** What `init` knows of a new mirror; everything else starts out with its default. */
-type Beginning = Omit<Config['upstream'], 'redirectHosts'> &
-  Partial<Pick<Config['upstream'], 'redirectHosts'>>
+type Beginning = Pick<Config['upstream'], 'url' | 'chain' | 'trust' | 'origin' | 'contact'> &
+  Partial<Config['upstream']>
 
 /**
  * The `crateferry.toml` of a new mirror. A key in force stands as a line, a key at its default as a
@@ -17,10 +17,33 @@ ${upstream(beginning)}
 ${REST}`
 }
 
-function upstream({ url, chain, trust, origin, contact, redirectHosts }: Beginning): string {
+function upstream({
+  url,
+  chain,
+  trust,
+  origin,
+  contact,
+  redirectHosts,
+  ...more
+}: Beginning): string {
   return `[upstream]
-# Base URL of the upstream. Without it this mirror is filled from bundles only.
-${url === undefined ? '# url = "https://mirror.example"' : `url = ${quote(url)}`}
+# Base URL of a signed upstream. Without it this mirror is filled from bundles, or observes.
+${line('url', url, 'https://mirror.example')}
+
+# Of an upstream that signs nothing: its sparse index, and where its artifacts are, with the markers
+# of cargo's "dl".
+${line('index', more.index, 'https://index.crates.io')}
+${line('artifacts', more.artifacts, 'https://static.crates.io/crates/{crate}/{crate}-{version}.crate')}
+
+# Its feeds of news, without which every look is a sweep over the whole index.
+${line('feeds', more.feeds, 'https://static.crates.io/rss')}
+
+# Where the names of all crates come from: its database dump, or a file of your own, one name a line.
+${line('dump', more.dump, 'https://static.crates.io/db-dump.zip')}
+${line('names-file', more.namesFile, 'names.txt')}
+
+# RustSec's feed: what it calls malware is withdrawn at once.
+${line('advisories', more.advisories, 'https://rustsec.org/feed.xml')}
 
 # Which of the upstream's folders holds the chain that begins with the pinned root: "tuf" or "site".
 chain = ${quote(chain)}
@@ -34,11 +57,25 @@ trust = ${quote(trust)}
 origin = ${origin}
 
 # How its operators can reach you, a mail address or a URL, sent in the User-Agent.
-${contact === undefined ? '# contact = "you@example.org"' : `contact = ${quote(contact)}`}
+${line('contact', contact, 'you@example.org')}
 
 # Hosts, beside the upstream's own, that a redirect may lead to.
 ${redirectHosts === undefined ? '# redirect-hosts = []' : `redirect-hosts = [${redirectHosts.map(quote).join(', ')}]`}
+
+# A proxy that everything is asked through; user and password, if it wants them, percent-encoded:
+# "http://USER:PASSWORD@HOST:PORT". Then let nobody else read this file.
+# proxy = "http://proxy.example:3128"
+
+# What is asked without it: hosts, ".example.org" for all below one, "*" for all.
+# no-proxy = []
+
+# Certificates, in PEM, of authorities to believe beside those of the system; a path from here.
+# ca-file = "site-ca.pem"
 `
+}
+
+function line(key: string, value: string | undefined, example: string): string {
+  return value === undefined ? `# ${key} = ${quote(example)}` : `${key} = ${quote(value)}`
 }
 
 const REST = `[sync]
@@ -54,8 +91,14 @@ const REST = `[sync]
 # Seconds for one metadata file, tile or index file, 1 to 3600.
 # request-seconds = 60
 
+# Hours from the beginning of one sweep of an observed index to the next, 1 to 8760.
+# sweep-hours = 24
+
 # An artifact slower than this many bytes a second over 30 seconds is asked for again.
 # floor-bytes-per-second = 1024
+
+# Requests begun a second at most, for each host, 1 to 10000. There is no limit without it.
+# requests-per-second = 100
 
 [select]
 # Crates or versions that are wanted, for example ["serde", "tokio-*", "serde@1.*"]. None: all.
@@ -78,12 +121,22 @@ const REST = `[sync]
 # Bytes of the disk that a sync leaves free; it stops with exit code 20 before.
 # reserve-bytes = 1073741824
 
+# Days that a snapshot is kept after the next one took its place; then "prune" forgets it, 0 to 3650.
+# keep-days = 7
+
 [serve]
 # Address and port of "crateferry serve".
 # listen = "127.0.0.1:8377"
 
 # The URL that clients use: it stands in config.json, which cargo needs absolute.
 # url = "http://127.0.0.1:8377"
+
+[sign]
+# The keys of this site's own chain, one each for targets, snapshot and timestamp: "file:PATH", from
+# this folder on and never below public/, or "env:NAME" for a key file's text in a variable.
+# targets = "file:keys/targets.key"
+# snapshot = "file:keys/snapshot.key"
+# timestamp = "file:keys/timestamp.key"
 
 [guard]
 # A sync that would remove more than this percentage of all crates, and more than this many of them,
@@ -93,6 +146,9 @@ const REST = `[sync]
 
 # So does one that would remove more than this many versions.
 # removal-versions = 1000
+
+# Days that a crate stays which an observed upstream no longer has.
+# hold-days = 7
 `
 
 /** JSON's escapes are TOML's too; of what JSON leaves bare, TOML forbids only DEL. */

@@ -8,6 +8,18 @@ export interface Config {
   readonly upstream: {
     /** Base URL of a signed upstream: what lies below a mirror's `public/`. Absent: filled otherwise. */
     readonly url: string | undefined
+    /** Of an observed upstream: base URL of its sparse index. */
+    readonly index: string | undefined
+    /** Where its artifacts are: a `dl` with cargo's markers. */
+    readonly artifacts: string | undefined
+    /** Base URL of its feeds, `updates.xml` and `crates.xml`: without them every look is a sweep. */
+    readonly feeds: string | undefined
+    /** Its database dump (a zip), which lists the names of all crates. */
+    readonly dump: string | undefined
+    /** A file with names of crates, one a line, relative to the mirror: instead of the dump or beside it. */
+    readonly namesFile: string | undefined
+    /** RustSec's feed of advisories: what they call malware is withdrawn at once. */
+    readonly advisories: string | undefined
     /** Which folder of it holds the chain that begins with our pinned root; `init` finds out. */
     readonly chain: 'tuf' | 'site'
     /** "tuf" verifies everything from the pinned root; "observed" believes what TLS brings. */
@@ -18,6 +30,12 @@ export interface Config {
     readonly contact: string | undefined
     /** Hosts, beside the upstream's own, that a redirect may lead to; a port other than 443 with them. */
     readonly redirectHosts: readonly string[]
+    /** URL of the proxy that everything is asked through; it may hold a user and a password. */
+    readonly proxy: string | undefined
+    /** What is asked without the proxy: hosts, `.suffix` for all below one, `*` for all. */
+    readonly noProxy: readonly string[]
+    /** A file with certificates, in PEM, of authorities to believe beside those of the system. */
+    readonly caFile: string | undefined
   }
   readonly sync: {
     /** Connections to the upstream, 1 to 256. */
@@ -28,8 +46,12 @@ export interface Config {
     readonly connectSeconds: number
     /** Seconds for one metadata file, tile or index file, 1 to 3,600. */
     readonly requestSeconds: number
+    /** Hours from the beginning of one sweep of an observed index to the next, 1 to 8,760. */
+    readonly sweepHours: number
     /** An artifact slower than this many bytes a second over 30 seconds is asked for again, 1 to 1 GiB. */
     readonly floorBytesPerSecond: number
+    /** So many requests a second are begun at most for each host, 1 to 10,000; without it, no limit. */
+    readonly requestsPerSecond: number | undefined
   }
   readonly select: {
     /** Crates or versions that are wanted, as globs: "serde", "tokio-*", "serde@1.*". None: all. */
@@ -48,12 +70,22 @@ export interface Config {
   readonly store: {
     /** Bytes of the disk that a sync leaves free; it stops with exit code 20 before. */
     readonly reserveBytes: number
+    /** Days that a snapshot is kept after the next one took its place, 0 to 3,650; then `prune` forgets it. */
+    readonly keepDays: number
   }
   readonly serve: {
     /** Address and port of `serve`. */
     readonly listen: string
     /** The URL clients use; it stands in config.json, which cargo needs absolute. */
     readonly url: string
+  }
+  readonly sign: {
+    /** The site's own key for targets.json, `file:PATH` from the mirror's root or `env:NAME`. */
+    readonly targets: string | undefined
+    /** The same for snapshot.json … */
+    readonly snapshot: string | undefined
+    /** … and for timestamp.json. */
+    readonly timestamp: string | undefined
   }
   readonly guard: {
     /** A sync that would remove more than this percentage of all crates … */
@@ -62,24 +94,37 @@ export interface Config {
     readonly removalCrates: number
     /** So does one that would remove more than this many versions. */
     readonly removalVersions: number
+    /** Days that a crate stays which an observed upstream no longer has. */
+    readonly holdDays: number
   }
 }
 
 const DEFAULTS: Config = {
   upstream: {
     url: undefined,
+    index: undefined,
+    artifacts: undefined,
+    feeds: undefined,
+    dump: undefined,
+    namesFile: undefined,
+    advisories: undefined,
     chain: 'tuf',
     trust: 'tuf',
     origin: false,
     contact: undefined,
     redirectHosts: Object.freeze([]),
+    proxy: undefined,
+    noProxy: Object.freeze([]),
+    caFile: undefined,
   },
   sync: {
     connections: 32,
     tries: 3,
     connectSeconds: 10,
     requestSeconds: 60,
+    sweepHours: 24,
     floorBytesPerSecond: 1024,
+    requestsPerSecond: undefined,
   },
   select: {
     allow: Object.freeze([]),
@@ -89,9 +134,10 @@ const DEFAULTS: Config = {
     withDependencies: false,
     devDependencies: false,
   },
-  store: { reserveBytes: 1_073_741_824 },
+  store: { reserveBytes: 1_073_741_824, keepDays: 7 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
-  guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000 },
+  sign: { targets: undefined, snapshot: undefined, timestamp: undefined },
+  guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000, holdDays: 7 },
 }
 
 type Reader = (value: unknown, key: string) => unknown
@@ -99,33 +145,46 @@ type Reader = (value: unknown, key: string) => unknown
 const KEYS: Record<keyof Config, Record<string, Reader>> = {
   upstream: {
     url: httpUrl,
+    index: bulkUrl(httpUrl),
+    artifacts: bulkUrl(downloads),
+    feeds: httpUrl,
+    dump: httpUrl,
+    namesFile: path,
+    advisories: httpUrl,
     chain: oneOf('tuf', 'site'),
     trust: oneOf('tuf', 'observed'),
     origin: flag,
     contact: text,
     redirectHosts: listOf('a list of hosts', host),
+    proxy: proxyUrl,
+    noProxy: listOf('a list of hosts', bypass),
+    caFile: path,
   },
   sync: {
     connections: integer(1, 256),
     tries: integer(1, 10),
     connectSeconds: integer(1, 600),
     requestSeconds: integer(1, 3600),
+    sweepHours: integer(1, 8760),
     floorBytesPerSecond: integer(1, 2 ** 30),
+    requestsPerSecond: integer(1, 10_000),
   },
   select: {
     allow: listOf('a list of crates', cratePattern),
     deny: listOf('a list of crates', cratePattern),
-    lockFiles: listOf('a list of files', fileName),
+    lockFiles: listOf('a list of files', path),
     newest: integer(0, 1_000_000),
     withDependencies: flag,
     devDependencies: flag,
   },
-  store: { reserveBytes: integer(0, 2 ** 50) },
+  store: { reserveBytes: integer(0, 2 ** 50), keepDays: integer(0, 3650) },
   serve: { listen: address, url: httpUrl },
+  sign: { targets: keyUri, snapshot: keyUri, timestamp: keyUri },
   guard: {
     removalPercent: integer(0, 100),
     removalCrates: integer(0, 10_000_000),
     removalVersions: integer(0, 100_000_000),
+    holdDays: integer(0, 3650),
   },
 }
 
@@ -228,8 +287,8 @@ function text(value: unknown, key: string): string {
 
 function listOf(what: string, one: Reader): Reader {
   return (value, key) => {
-    if (!Array.isArray(value)) throw new Error(`${key} is ${shown(value)}, expected ${what}`)
-    return Object.freeze(value.map((each, i) => one(each, `${key}[${i}]`)))
+    if (Array.isArray(value)) return Object.freeze(value.map((it, i) => one(it, `${key}[${i}]`)))
+    throw new Error(`${key} is ${shown(value)}, expected ${what}`)
   }
 }
 
@@ -240,17 +299,49 @@ function cratePattern(value: unknown, key: string): string {
   )
 }
 
-function fileName(value: unknown, key: string): string {
-  if (typeof value === 'string' && /^\P{Cc}{1,4096}$/u.test(value)) return value
-  throw new Error(`${key} is ${shown(value)}, expected the name of a file`)
-}
-
 /** As `URL.host` spells it, which is what a redirect is compared with. */
 function host(value: unknown, key: string): string {
   const isPlain = typeof value === 'string' && /^[a-z0-9_.:[\]-]+$/i.test(value)
   const url = isPlain ? URL.parse(`https://${value}/`) : null
   if (url !== null) return url.host
   throw new Error(`${key} is ${shown(value)}, expected a host without scheme or path`)
+}
+
+/** As `URL.hostname` spells it, or `.` before it, or `*`. */
+function bypass(value: unknown, key: string): string {
+  if (value === '*') return value
+  const [, dot = '', name] =
+    typeof value === 'string'
+      ? (/^(\.?)([a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:]+\])$/i.exec(value) ?? [])
+      : []
+  const url = name === undefined ? null : URL.parse(`https://${name}/`)
+  if (url !== null) return `${dot}${url.hostname}`
+  throw new Error(`${key} is ${shown(value)}, expected a host without port, ".SUFFIX" or "*"`)
+}
+
+function path(value: unknown, key: string): string {
+  if (typeof value === 'string' && /^[^\0]{1,4096}$/.test(value)) return value
+  throw new Error(`${key} is ${shown(value)}, expected the path of a file`)
+}
+
+/** It is not shown where it is wrong: a password may be anywhere in it, escaped or not. */
+function proxyUrl(value: unknown, key: string): string {
+  const url = typeof value === 'string' && !/[?#]/.test(value) ? URL.parse(value) : null
+  if (url !== null && /^https?:$/.test(url.protocol) && url.pathname === '/' && isDecodable(url)) {
+    return url.href
+  }
+  throw new Error(
+    `${key} is not an http or https URL of a host, as "http://USER:PASSWORD@HOST:PORT" with user and password percent-encoded`,
+  )
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function address(value: unknown, key: string): string {
@@ -267,6 +358,32 @@ function httpUrl(value: unknown, key: string): string {
   }
   const given = shown(typeof value === 'string' ? redacted(value) : value)
   throw new Error(`${key} is ${given}, expected an http or https URL without user or query`)
+}
+
+/** A `dl` as config.json has it: cargo's markers stay as they are written. */
+function downloads(value: unknown, key: string): string {
+  httpUrl(typeof value === 'string' ? value.replaceAll(/\{[a-z0-9-]+\}/g, 'x') : value, key)
+  return String(value)
+}
+
+/** The API of crates.io allows one request a second and is not for mirrors. */
+function bulkUrl(read: (value: unknown, key: string) => string): Reader {
+  return (value, key) => {
+    const text = read(value, key)
+    const host = URL.parse(text.replaceAll(/[{}]/g, ''))?.hostname
+    if (host !== 'crates.io' && host !== 'www.crates.io') return text
+    throw new Error(
+      `${key} is on ${host}, the API host, which is not for bulk; crates.io's hosts for it are index.crates.io and static.crates.io`,
+    )
+  }
+}
+
+/** Where a key is to be had; reading it is for whoever signs. */
+function keyUri(value: unknown, key: string): string {
+  if (typeof value === 'string' && /^(?:file:[^\0]+|env:[A-Za-z_][A-Za-z0-9_]*)$/.test(value)) {
+    return value
+  }
+  throw new Error(`${key} is ${shown(value)}, expected "file:PATH" or "env:NAME"`)
 }
 
 /** `--listen` means what `serve.listen` means. */

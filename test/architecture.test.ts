@@ -13,7 +13,7 @@ const MAY_IMPORT: Record<string, string> = {
   tree: 'registry',
   trust: 'registry @noble/ed25519 @noble/hashes',
   store: 'registry tree proper-lockfile',
-  upstream: 'registry tree undici',
+  upstream: 'registry tree undici yauzl csv-parse @rgrove/parse-xml',
   sync: 'registry tree trust store upstream p-queue',
   serve: 'registry store',
   cli: 'registry tree trust store upstream sync serve config.ts config-file.ts cargo-lock.ts commander #package.json',

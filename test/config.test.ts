@@ -55,7 +55,7 @@ test('docs/config.md names every key with its default, and no other', () => {
 
 test('the ranges of docs/config.md are the ones that hold', () => {
   const ranges = rows().filter(row => typeof keys().get(row.key) === 'number')
-  expect(ranges).toHaveLength(10)
+  expect(ranges).toHaveLength([...keys().values()].filter(v => typeof v === 'number').length)
   for (const { key, values } of ranges) {
     const [min = Number.NaN, max = Number.NaN] = values.split(' to ').map(Number)
     for (const value of [min, max])
@@ -81,19 +81,25 @@ test('the example of docs/config.md is read as it says', () => {
   const example = /```toml\n([\s\S]+?)```/.exec(DOCUMENT)?.[1] ?? ''
   expect(parsed(example)).toEqual({
     upstream: {
+      ...parsed('').upstream,
       url: 'https://mirror.example',
       chain: 'site',
       trust: 'tuf',
       origin: false,
       contact: 'crates@site.example',
       redirectHosts: ['cdn.example'],
+      proxy: 'http://proxy.site.example:3128/',
+      noProxy: ['.site.example'],
+      caFile: 'site-ca.pem',
     },
     sync: {
       connections: 4,
       tries: 3,
       connectSeconds: 10,
       requestSeconds: 300,
+      sweepHours: 24,
       floorBytesPerSecond: 128,
+      requestsPerSecond: 20,
     },
     select: {
       allow: ['serde', 'tokio-*', 'clap@4.*'],
@@ -103,9 +109,9 @@ test('the example of docs/config.md is read as it says', () => {
       withDependencies: true,
       devDependencies: false,
     },
-    store: { reserveBytes: 10 * 2 ** 30 },
+    store: { ...parsed('').store, reserveBytes: 10 * 2 ** 30 },
     serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
-    guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000 },
+    guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000, holdDays: 7 },
   })
 })
 
@@ -125,6 +131,66 @@ test('a configuration cannot be changed once it is read', () => {
       TypeError,
     )
   }
+})
+
+test('requests a second are 1 to 10,000, and none by default', () => {
+  const key = 'sync.requests-per-second'
+  expect(parsed('').sync.requestsPerSecond).toBeUndefined()
+  expect(parsed(withKey(key, '1')).sync.requestsPerSecond).toBe(1)
+  expect(parsed(withKey(key, '10_000')).sync.requestsPerSecond).toBe(10_000)
+  for (const value of ['0', '10001', '1.5', '"1"']) {
+    expect(refusal(withKey(key, value))).toContain('expected a whole number from 1 to 10000')
+  }
+})
+
+test.for<[string, string]>([
+  ['http://proxy.example', 'http://proxy.example/'],
+  ['https://Proxy.Example:3128/', 'https://proxy.example:3128/'],
+  ['http://user:s3cret@proxy.example:3128', 'http://user:s3cret@proxy.example:3128/'],
+  ['http://us%20er:s3%2Fcret%3A@[::1]:3128', 'http://us%20er:s3%2Fcret%3A@[::1]:3128/'],
+])('the proxy %s', ([text, proxy]) => {
+  expect(parsed(withKey('upstream.proxy', JSON.stringify(text))).upstream.proxy).toBe(proxy)
+})
+
+test.for([
+  '"socks5://user:s3cret@proxy.example"',
+  '"http://user:s3cret@proxy.example/path"',
+  '"http://user:s3cret@proxy.example/?s3cret"',
+  '"http://user:s3cret@proxy.example#s3cret"',
+  '"http://user:s3cret%zz@proxy.example"',
+  '"http://user:s3cret/@proxy.example"',
+  '"user:s3cret@proxy.example"',
+  '"s3cret"',
+  '["http://user:s3cret@proxy.example"]',
+  '{ password = "s3cret" }',
+  '"http://user:s3cret@proxy.example',
+  '"http://user:s3cret\\@proxy.example"',
+  'http://user:s3cret@proxy.example',
+  '"http://user:s3cret@proxy.example" s3cret',
+  '"http://u@p"\nproxy = "s3cret"',
+])('the proxy %s is an error that does not show it', value => {
+  const message = refusal(withKey('upstream.proxy', value))
+  expect(message).toMatch(/^crateferry\.toml/)
+  expect(message).not.toMatch(/s3cret/)
+})
+
+test('what is asked without the proxy is spelled as hosts are', () => {
+  const key = 'upstream.no-proxy'
+  const hosts = '["*", "Crates.Example", ".Example.ORG", "127.0.0.1", "[::1]", "localhost"]'
+  expect(parsed(withKey(key, hosts)).upstream.noProxy).toEqual([
+    '*',
+    'crates.example',
+    '.example.org',
+    '127.0.0.1',
+    '[::1]',
+    'localhost',
+  ])
+  for (const value of ['a:80', '*.example', 'https://a', '10.0.0.0/8', '.', '', 'a b']) {
+    expect(refusal(withKey(key, `["${value}"]`))).toContain(
+      `${key}[0] is "${value}", expected a host without port, ".SUFFIX" or "*"`,
+    )
+  }
+  expect(refusal(withKey(key, '"*"'))).toContain('expected a list of hosts')
 })
 
 test('hosts are compared as a redirect spells them', () => {
@@ -185,17 +251,23 @@ const SIGNED = {
 test('the file that init writes reads back as what init was told', () => {
   expect(parsed(configurationText(SIGNED))).toEqual({
     ...parsed(''),
-    upstream: { ...SIGNED, redirectHosts: [] },
+    upstream: { ...parsed('').upstream, ...SIGNED },
   })
   const observed = {
-    url: 'http://127.0.0.1:4000/base',
+    url: undefined,
+    index: 'http://127.0.0.1:4000/index',
+    artifacts: 'http://127.0.0.1:4000/{crate}/{version}/{sha256-checksum}',
+    feeds: 'http://127.0.0.1:4000/rss',
+    dump: 'http://127.0.0.1:4000/dump.zip',
+    namesFile: 'my "names".txt',
+    advisories: 'http://127.0.0.1:4000/feed.xml',
     chain: 'site',
     trust: 'observed',
     origin: true,
     contact: 'me@example.org "\\ (day)',
     redirectHosts: ['cdn.example', 'cdn.example:8443'],
   } as const
-  expect(parsed(configurationText(observed)).upstream).toEqual(observed)
+  expect(parsed(configurationText(observed)).upstream).toMatchObject(observed)
 })
 
 test('the file that init writes shows every key, those without a value as comments', () => {
@@ -209,11 +281,29 @@ test('the file that init writes shows every key, those without a value as commen
   expect(text).toContain('# contact = "you@example.org"\n')
 })
 
+/** What stands in for keys that have no default. */
+const EXAMPLES = {
+  index: 'https://index.crates.io',
+  artifacts: 'https://static.crates.io/crates/{crate}/{crate}-{version}.crate',
+  feeds: 'https://static.crates.io/rss',
+  dump: 'https://static.crates.io/db-dump.zip',
+  namesFile: 'names.txt',
+  advisories: 'https://rustsec.org/feed.xml',
+}
+
 test('every comment of the file that init writes shows the default that holds', () => {
   const text = configurationText(SIGNED).replaceAll(/^# (?=[a-z-]+ = )/gm, '')
   expect(parsed(text)).toEqual({
     ...parsed(''),
-    upstream: { ...parsed('').upstream, ...SIGNED, contact: 'you@example.org' },
+    sync: { ...parsed('').sync, requestsPerSecond: 100 },
+    upstream: {
+      ...parsed('').upstream,
+      ...EXAMPLES,
+      ...SIGNED,
+      contact: 'you@example.org',
+      proxy: 'http://proxy.example:3128/',
+      caFile: 'site-ca.pem',
+    },
   })
 })
 

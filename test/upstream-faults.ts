@@ -44,6 +44,25 @@ export interface Answer {
   readonly body: Buffer
 }
 
+/** An honest answer as the fault would have it, whatever it was made from. */
+export function spoiled(answer: Answer, fault: Fault | undefined): Answer {
+  const framed = answer.status === 304 ? answer : promising(answer, answer.body.length)
+  switch (fault?.kind) {
+    case 'status':
+      return text(fault.status, `status ${fault.status}, as the test wanted\n`, {
+        ...fault.headers,
+      })
+    case 'page':
+      return text(200, PAGE, { 'content-type': 'text/html' })
+    case 'flip':
+      return { ...framed, body: flipped(framed.body) }
+    case 'length':
+      return promising(answer, answer.body.length + fault.by)
+    default:
+      return framed
+  }
+}
+
 /** The answer as the folder has it, or as the fault would have it. */
 export async function answerFrom(
   folder: string,

@@ -73,10 +73,12 @@ export async function openConfigured(
 ): Promise<{ readonly mirror: Mirror; readonly config: Config }> {
   const mirror = await openMirror(folder)
   const config = readConfig(mirror.root)
-  if (mirror.marker.trust === 'tuf' && config.upstream.trust !== 'tuf') {
+  const { trust } = mirror.marker
+  if (trust !== config.upstream.trust) {
+    const made = trust === 'tuf' ? 'with a pinned root' : 'to observe, without a pinned root'
     throw new MirrorError(
       'usage',
-      `${join(mirror.root, CONFIGURATION)}: upstream.trust is "${config.upstream.trust}", but this mirror was made with a pinned root`,
+      `${join(mirror.root, CONFIGURATION)}: upstream.trust is "${config.upstream.trust}", but this mirror was made ${made}`,
     )
   }
   return { mirror, config }

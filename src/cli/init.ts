@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Config, parseConfig } from '../config.ts'
 import { configurationText } from '../config-file.ts'
@@ -7,24 +6,43 @@ import { createMirror } from '../store/mirror.ts'
 import { verifyRoot } from '../trust/refresh.ts'
 import { signedRepository } from '../upstream/signed-repository.ts'
 import type { Context } from './context.ts'
+import { readGiven } from './given-file.ts'
+import { initObserved, type ObservedOptions } from './init-observed.ts'
 import { httpClient } from './writing.ts'
 
-export interface InitOptions {
-  readonly root: string
-  readonly upstream?: string
-  readonly contact?: string
+export interface InitOptions extends ObservedOptions {
+  readonly root?: string
+  readonly observed?: boolean
 }
 
 const ROOT_BYTES_MAX = 512_000
 
-/** `crateferry init DIR --upstream URL --root FILE`: a mirror directory with its pinned root. */
+/** `crateferry init DIR --upstream URL (--root FILE | --observed)`: a mirror directory. */
 export async function initCommand(
   context: Context,
   folder: string,
   options: InitOptions,
 ): Promise<number> {
-  const bytes = readRoot(resolve(context.cwd, options.root))
-  const version = verifyRoot(bytes, options.root)
+  const { root: file, observed = false } = options
+  if (observed === (file !== undefined)) {
+    throw new MirrorError(
+      'usage',
+      'give either --root FILE, or --observed for an upstream that signs nothing',
+    )
+  }
+  return file === undefined
+    ? await initObserved(context, folder, options)
+    : await initPinned(context, folder, options, file)
+}
+
+async function initPinned(
+  context: Context,
+  folder: string,
+  options: InitOptions,
+  file: string,
+): Promise<number> {
+  const bytes = readGiven(context, file, 'the root')
+  const version = verifyRoot(bytes, file)
   const draft = configurationFor(options, 'tuf')
   const chain =
     options.upstream === undefined ? 'tuf' : await chainOf(context, draft.config, version, bytes)
@@ -53,26 +71,15 @@ function configurationFor(
   return { text, config: parseConfig(Buffer.from(text), 'the configuration') }
 }
 
-function readRoot(file: string): Uint8Array {
-  let bytes: Uint8Array
-  try {
-    bytes = readFileSync(file)
-  } catch (error) {
-    throw new MirrorError('usage', `cannot read the root ${file}`, { cause: error })
-  }
-  if (bytes.length <= ROOT_BYTES_MAX) return bytes
-  throw new MirrorError('refused', `${file}: longer than ${ROOT_BYTES_MAX} bytes`)
-}
-
 /** Which folder of the upstream holds the chain that begins with the pinned root. */
 async function chainOf(
-  { signal }: Context,
+  { signal, cwd }: Context,
   config: Config,
   version: number,
   pinned: Uint8Array,
 ): Promise<'tuf' | 'site'> {
   const { url = '' } = config.upstream
-  const client = httpClient(config)
+  const client = httpClient(config, cwd)
   const name = `${version}.root.json`
   let isThere = false
   try {

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { discardFile, makeFolder, replaceFile } from '../store/durable.ts'
-import { PUBLIC } from '../store/layout.ts'
 import { plainKeyFile, readKeyFile, type SigningKey } from '../trust/key-file.ts'
 import type { ChainKeys } from '../trust/sign.ts'
 
@@ -32,13 +31,6 @@ export async function makeKeys(folder: string): Promise<ChainKeys> {
     await replaceFile(file, plainKeyFile(randomBytes(32)), { via, mode: 0o600 })
   }
   return readKeys(folder)
-}
-
-/** What a web server may show must never hold a key. */
-export function refuseKeysInPublic(folder: string, mirror: string): void {
-  const below = relative(join(mirror, PUBLIC), folder)
-  if (below.startsWith('..')) return
-  throw new MirrorError('usage', `${folder} is below ${PUBLIC}/ of the mirror, where all can read`)
 }
 
 function readKey(folder: string, name: string): SigningKey {

@@ -3,8 +3,12 @@ import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
 import { demoCommand } from './demo.ts'
 import { initCommand } from './init.ts'
+import { keyNewCommand, keyShowCommand } from './key.ts'
+import { pruneCommand } from './prune.ts'
 import { EXIT, EXIT_WORDS, failure } from './report.ts'
+import { rootNewCommand } from './root.ts'
 import { serveCommand } from './serve.ts'
+import { signCommand } from './sign.ts'
 import { stopOnSignals } from './signals.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
@@ -74,13 +78,19 @@ function addCommands(program: Command, context: () => Context): void {
   }).action(run(demoCommand))
 
   documented(program.command('init <dir>'), {
-    does: 'make a mirror directory with a pinned root',
-    example: 'crateferry init mirror --upstream https://mirror.example/ --root 1.root.json',
+    does: 'make a mirror directory, with a pinned root or of an upstream that signs nothing',
+    example:
+      'crateferry init mirror --upstream https://mirror.example/ --root 1.root.json\n  crateferry init mirror --observed --contact crates@site.example',
     exits: [0, 3, 11, 16, 21, 64],
   })
-    .requiredOption('--root <file>', 'the root to pin, which somebody you trust gave you')
-    .option('--upstream <url>', 'a signed repository; without one the mirror is filled by bundles')
+    .option('--root <file>', 'the root to pin, which somebody you trust gave you')
+    .option('--observed', 'the upstream signs nothing: believe what TLS brings')
+    .option(
+      '--upstream <url>',
+      'a signed repository (without one the mirror is filled by bundles); with --observed a sparse index (without one crates.io)',
+    )
     .option('--contact <text>', 'a mail address or URL to reach you, sent in the User-Agent')
+    .option('--allow-host <host...>', "with --observed: hosts that the index's downloads may be on")
     .action((dir, options) => run(c => initCommand(c, dir, options))())
 
   documented(program.command('sync'), {
@@ -89,6 +99,7 @@ function addCommands(program: Command, context: () => Context): void {
     exits: [0, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 30, 64],
   })
     .option('--dry-run', 'say what would be fetched, and fetch no artifact')
+    .option('--sweep', 'look at every index file now, where the upstream is only observed')
     .option('--limit-bytes <n>', 'stop after so many bytes; the next run goes on', wholeNumber)
     .option('--accept-removals <n>', 'let up to N crates or versions be removed', wholeNumber)
     .option('--accept-absent <n>', 'take up to N artifacts as lastingly not there', wholeNumber)
@@ -111,6 +122,15 @@ function addCommands(program: Command, context: () => Context): void {
     .option('--index', 'the chain, the tree and the index files, no artifacts')
     .option('--repair', 'fetch what is wrong again, move what does not belong to evidence/')
     .action((crates, options) => run(c => verifyCommand(c, crates, options))())
+
+  documented(program.command('prune'), {
+    does: 'remove what no kept snapshot, signed tree, path or held crate names',
+    example: 'crateferry prune --mirror mirror --dry-run',
+    exits: [0, 4, 10, 17, 20, 21, 30, 64],
+  })
+    .option('--dry-run', 'say what would go, and remove nothing')
+    .option('--yes', 'let more than a tenth of the artifacts go')
+    .action(options => run(c => pruneCommand(c, options))())
 
   documented(program.command('serve'), {
     does: 'serve the mirror to cargo and to other mirrors, until it is stopped',
@@ -136,6 +156,51 @@ function addCommands(program: Command, context: () => Context): void {
     .requiredOption('--from <dir>', 'the plain directory: index/ and crates/')
     .option('--keys <dir>', 'where the keys are, made on the first run; else DIR.keys')
     .action((dir, options) => run(c => upstreamCommand(c, dir, options))())
+
+  addSiteCommands(program, run)
+}
+
+/** Keys, a root, and the site's own signature over what it mirrors. */
+function addSiteCommands(
+  program: Command,
+  run: (work: (context: Context) => Promise<number>) => () => Promise<void>,
+): void {
+  const key = program
+    .command('key')
+    .description('make a signing key, or show what is public of one')
+  documented(key.command('new <file>'), {
+    does: 'make a key in a new file that only its owner can read',
+    example: 'crateferry key new alice.key',
+    exits: [0, 20, 21, 64],
+  }).action(file => run(c => keyNewCommand(c, file))())
+  documented(key.command('show <file>'), {
+    does: 'print key id and public key; --json is a file for "root new" without the secret',
+    example: 'crateferry --json key show targets.key > targets.pub.json',
+    exits: [0, 16, 64],
+  }).action(file => run(c => keyShowCommand(c, file))())
+
+  const root = program.command('root').description('make the root that others pin')
+  documented(root.command('new <out>'), {
+    does: 'make and sign the first root of a site, with all its root keys at hand',
+    example:
+      'crateferry root new 1.root.json --key alice.key --key bob.key --key carol.key \\\n' +
+      '    --threshold 2 --targets t.pub.json --snapshot s.pub.json --timestamp ts.pub.json',
+    exits: [0, 16, 20, 21, 64],
+  })
+    .requiredOption('--key <file>', 'a root key; once for each of them', collected)
+    .requiredOption('--threshold <m>', 'how many of them must sign the next root', wholeNumber)
+    .requiredOption('--targets <file>', 'the key that names the tree: its key file or public half')
+    .requiredOption('--snapshot <file>', 'the key for snapshot.json')
+    .requiredOption('--timestamp <file>', 'the key for timestamp.json')
+    .action((out, options) => run(c => rootNewCommand(c, out, options))())
+
+  documented(program.command('sign'), {
+    does: "sign the published tree with the site's own keys, into public/site",
+    example: 'crateferry sign --mirror mirror --root 1.root.json',
+    exits: [0, 3, 4, 10, 11, 12, 16, 20, 21, 30, 64],
+  })
+    .option('--root <file>', "the site's root, needed the first time only")
+    .action(options => run(c => signCommand(c, options))())
 }
 
 /** Every command's help has an example and its exit codes. */
@@ -151,6 +216,10 @@ function documented(
 function exitCodesText(codes: readonly number[]): string {
   const lines = EXIT_WORDS.filter(([code]) => code === 1 || codes.includes(code))
   return `Exit codes:\n${lines.map(([code, words]) => `  ${String(code).padStart(2)}  ${words}`).join('\n')}`
+}
+
+function collected(one: string, before: readonly string[] = []): readonly string[] {
+  return [...before, one]
 }
 
 function wholeNumber(text: string): number {

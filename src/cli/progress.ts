@@ -44,8 +44,9 @@ export class ProgressLine implements Disposable {
 
   #line(): string {
     const { phase, crates, cratesExamined, artifacts, artifactsDone, bytes } = this.#progress
+    if (phase === 'look') return this.#looks()
     if (phase !== 'fetch') return `${phase} …`
-    const { bytesPerSecond, filesPerSecond } = this.#rate()
+    const { bytesPerSecond, filesPerSecond } = this.#rate(artifactsDone)
     // while index files are still being read nobody knows how many artifacts they name
     const expected = cratesExamined === 0 ? 0 : (artifacts * crates) / cratesExamined
     const left = durationText((expected - artifactsDone) / filesPerSecond)
@@ -53,8 +54,15 @@ export class ProgressLine implements Disposable {
     return `fetch: ${cratesExamined}/${crates} crates, ${artifactsDone} of ${about}${Math.round(expected)} artifacts, ${bytesText(bytes)}, ${bytesText(Math.round(bytesPerSecond))}/s, ${left} left`
   }
 
-  #rate(): { readonly bytesPerSecond: number; readonly filesPerSecond: number } {
-    const { bytes, artifactsDone: files } = this.#progress
+  #looks(): string {
+    const { crates, cratesExamined } = this.#progress
+    const { filesPerSecond } = this.#rate(cratesExamined)
+    const left = durationText((crates - cratesExamined) / filesPerSecond)
+    return `look: ${cratesExamined}/${crates} index files, ${Math.round(filesPerSecond)}/s, ${left} left`
+  }
+
+  #rate(files: number): { readonly bytesPerSecond: number; readonly filesPerSecond: number } {
+    const { bytes } = this.#progress
     const at = performance.now()
     this.#samples.push({ at, bytes, files })
     while ((this.#samples[1]?.at ?? at) < at - WINDOW_MS) this.#samples.shift()

@@ -1,7 +1,13 @@
 import { statfsSync } from 'node:fs'
-import { lastRuns } from '../store/runs.ts'
-import { readNext, readPublished } from '../store/snapshot.ts'
+import type { Config } from '../config.ts'
+import { MirrorError } from '../error.ts'
+import type { Marker } from '../store/mirror.ts'
+import { readObservation, type Sweep } from '../store/observation.ts'
+import { lastRuns, type RunRecord } from '../store/runs.ts'
+import { isConfirmed, readSightings, type Sightings } from '../store/sightings.ts'
+import { type MetadataVersions, readNext, readPublished, type Snapshot } from '../store/snapshot.ts'
 import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
+import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { bytesText, durationText } from './report.ts'
 
@@ -10,66 +16,47 @@ export async function statusCommand(context: Context): Promise<number> {
   const { mirror, config } = await openConfigured(mirrorFolder(context))
   const { root, marker } = mirror
   const published = readPublished(root)
+  const isNextOpen = readNext(root) !== undefined
   const runs = lastRuns(root, 5)
   const { bavail, bsize } = statfsSync(root)
   const freeBytes = bavail * bsize
-  const held = published?.held ?? {}
-  const absent = published?.absent ?? {}
-  const ageSeconds =
-    published === undefined
-      ? undefined
-      : (context.now().getTime() - Date.parse(published.at)) / 1000
-  const trust = { kind: marker.trust, root: marker.root, uuid: marker.uuid }
-  const isNextOpen = readNext(root) !== undefined
+  const ageSeconds = published && (context.now().getTime() - Date.parse(published.at)) / 1000
+  const { sweep } = readObservation(root)
+  const kept = readSightings(root)
+  const site = siteOf(root)
   const selection = await selectionStatus(root, published)
 
-  const { url, chain } = config.upstream
   const lines = [
     `mirror     ${root} (${marker.uuid})`,
-    `upstream   ${url === undefined ? 'none: filled by a directory or by bundles' : `${url} (${chain})`}`,
-    `trust      pinned root ${marker.root ?? 'none'}`,
-    published === undefined
-      ? 'published  nothing yet; run sync'
-      : `published  snapshot ${published.n} of ${published.at} (${durationText(ageSeconds ?? 0)} ago), ${published.entries} crates`,
+    `upstream   ${upstreamText(config)}`,
+    `trust      ${trustText(marker)}`,
+    ...publishedLines(published, ageSeconds),
+    ...siteLines(site, published?.tree),
+    ...(isNextOpen
+      ? ['pending    a decided snapshot is not finished; the next sync finishes it']
+      : []),
+    ...(sweep === null ? [] : [`sweep      ${sweepText(sweep)}`]),
+    ...selectionLines(selection),
+    `disk       ${bytesText(freeBytes)} free`,
+    ...waitingLines(published),
+    ...keptLines(kept),
+    ...runs.map(runLine),
   ]
-  if (published !== undefined) {
-    const { root: n, timestamp, snapshot, targets } = published.metadata
-    lines.push(`tree       ${published.tree}`)
-    lines.push(
-      `metadata   root ${n}, targets ${targets}, snapshot ${snapshot}, timestamp ${timestamp}`,
-    )
-  }
-  if (isNextOpen)
-    lines.push('pending    a decided snapshot is not finished; the next sync finishes it')
-  if (selection !== undefined) lines.push(`selection  ${selectionLine(selection)}`)
-  lines.push(`disk       ${bytesText(freeBytes)} free`)
-  for (const [path, { reason, since, tries }] of Object.entries(held)) {
-    lines.push(`held       ${path} since ${since}, tried ${tries} times: ${reason}`)
-  }
-  for (const { crate, version, first, last, status } of Object.values(absent)) {
-    lines.push(`absent     ${crate}@${version}: status ${status}, first ${first}, last ${last}`)
-  }
-  for (const { at, command, exit, seconds } of runs) {
-    lines.push(`run        ${at} ${command}: exit ${exit} after ${seconds} s`)
-  }
-  const snapshot = published && {
-    n: published.n,
-    at: published.at,
-    tree: published.tree,
-    entries: published.entries,
-    metadata: published.metadata,
-  }
+  const { url, index, chain } = config.upstream
   context.out.result(
     {
       mirror: root,
-      trust,
-      upstream: { url, chain },
-      published: snapshot,
+      trust: { kind: marker.trust, root: marker.root, uuid: marker.uuid },
+      upstream: { url, index, chain },
+      published: published && shown(published),
+      site,
       ageSeconds,
       isNextOpen,
+      sweep,
       selection,
-      held,
-      absent,
+      held: published?.held ?? {},
+      absent: published?.absent ?? {},
+      kept,
       freeBytes,
       runs,
     },
@@ -78,8 +65,91 @@ export async function statusCommand(context: Context): Promise<number> {
   return 0
 }
 
-function selectionLine({ summary, counts }: SelectionStatus): string {
-  if (counts === undefined) return `${summary} (too many crates to count)`
+function shown({ n, at, tree, entries, metadata }: Snapshot): object {
+  return { n, at, tree, entries, metadata }
+}
+
+function upstreamText({ upstream: { url, index, chain, trust } }: Config): string {
+  if (trust === 'observed') return `${index}`
+  return url === undefined ? 'none: filled by a directory or by bundles' : `${url} (${chain})`
+}
+
+function trustText({ trust, root }: Marker): string {
+  return trust === 'observed'
+    ? 'observed over TLS, not signed upstream'
+    : `pinned root ${root ?? 'none'}`
+}
+
+function publishedLines(published: Snapshot | undefined, ageSeconds = 0): string[] {
+  if (published === undefined) return ['published  nothing yet; run sync']
+  const { n, at, entries, tree, metadata } = published
+  return [
+    `published  snapshot ${n} of ${at} (${durationText(ageSeconds)} ago), ${entries} crates`,
+    `tree       ${tree}`,
+    ...(metadata === null ? [] : [`metadata   ${versionsText(metadata)}`]),
+  ]
+}
+
+function sweepText({ started, closed, settled }: Sweep): string {
+  if (closed === null) return `begun ${started}, not ended: the next sync goes on with it`
+  return settled
+    ? `closed ${closed}, begun ${started}`
+    : `closed ${closed}, its snapshot is not published yet`
+}
+
+function waitingLines(published: Snapshot | undefined): string[] {
+  const held = Object.entries(published?.held ?? {}).map(
+    ([path, { reason, since, tries }]) =>
+      `held       ${path} since ${since}, tried ${tries} times: ${reason}`,
+  )
+  const absent = Object.values(published?.absent ?? {}).map(
+    ({ crate, version, first, last, status }) =>
+      `absent     ${crate}@${version}: status ${status}, first ${first}, last ${last}`,
+  )
+  return [...held, ...absent]
+}
+
+/** What upstream no longer has, and is kept until that is sure. */
+function keptLines(kept: Sightings): string[] {
+  return Object.entries(kept).map(([path, sighting]) => {
+    const { first, last, versions } = sighting
+    const what = versions === null ? 'gone' : `without ${versions.join(', ')}`
+    const sure = isConfirmed(sighting) ? 'seen again' : 'not seen twice yet'
+    return `kept       ${path}: ${what} upstream since ${first}, last ${last}, ${sure}`
+  })
+}
+
+function runLine({ at, command, exit, seconds }: RunRecord): string {
+  return `run        ${at} ${command}: exit ${exit} after ${seconds} s`
+}
+
+/** The site's own chain; an odd one is for `verify` to judge, and status goes on. */
+function siteOf(root: string): SiteStatement | { readonly damaged: string } | undefined {
+  try {
+    return siteStatement(root)
+  } catch (error) {
+    if (error instanceof MirrorError) return { damaged: error.message }
+    throw error
+  }
+}
+
+function siteLines(site: ReturnType<typeof siteOf>, tree: string | undefined): string[] {
+  if (site === undefined) return []
+  if ('damaged' in site) return [`site       ${site.damaged}`]
+  const state = site.tree === tree ? 'signs what is published' : 'signs an earlier tree: run sign'
+  return [`site       ${versionsText(site.versions)}; until ${site.until}, ${state}`]
+}
+
+function versionsText({ root, targets, snapshot, timestamp }: MetadataVersions): string {
+  return `root ${root}, targets ${targets}, snapshot ${snapshot}, timestamp ${timestamp}`
+}
+
+function selectionLines(selection: SelectionStatus | undefined): string[] {
+  if (selection === undefined) return []
+  const { summary, counts } = selection
+  if (counts === undefined) return [`selection  ${summary} (too many crates to count)`]
   const { crates, listed, selected, here } = counts
-  return `${summary}: ${selected} of the ${listed} versions that ${crates} crates list, ${here} of them here`
+  return [
+    `selection  ${summary}: ${selected} of the ${listed} versions that ${crates} crates list, ${here} of them here`,
+  ]
 }

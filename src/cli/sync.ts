@@ -1,13 +1,17 @@
+import type { Config } from '../config.ts'
 import { MirrorError } from '../error.ts'
-import { type DryRun, dryRun } from '../sync/dry-run.ts'
-import type { Accepted } from '../sync/run.ts'
+import { type DryRun, dryRun, dryRunObserved } from '../sync/dry-run.ts'
+import { syncObserved, UNSIGNED } from '../sync/observe.ts'
+import type { Accepted, Run } from '../sync/run.ts'
 import { type SyncReport, sync } from '../sync/sync.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { withObserver } from './observing.ts'
 import { bytesText, EXIT } from './report.ts'
 import { asWriter, type Outcome, syncSettings, withUpstream } from './writing.ts'
 
 export interface SyncOptions {
   readonly dryRun?: boolean
+  readonly sweep?: boolean
   readonly limitBytes?: number
   readonly acceptRemovals?: number
   readonly acceptAbsent?: number
@@ -30,12 +34,26 @@ export async function syncCommand(context: Context, options: SyncOptions): Promi
       ...(limitBytes !== undefined && { limitBytes }),
     },
     run =>
-      withUpstream(config, mirror, async upstream => {
-        if (options.dryRun) return toldDryRun(context, await dryRun(run, upstream))
-        return told(context, await sync(run, upstream))
-      }),
+      config.upstream.trust === 'observed'
+        ? observed(context, config, run, options)
+        : withUpstream(config, mirror, async upstream => {
+            if (options.dryRun) return toldDryRun(context, await dryRun(run, upstream))
+            return told(context, await sync(run, upstream))
+          }),
   )
   return outcome.exit
+}
+
+async function observed(
+  context: Context,
+  config: Config,
+  run: Run,
+  { dryRun = false, sweep: isSweepAsked = false }: SyncOptions,
+): Promise<Outcome> {
+  return await withObserver(config, run, { isSweepAsked }, async observer => {
+    if (dryRun) return toldDryRun(context, await dryRunObserved(run, observer))
+    return told(context, await syncObserved(run, observer, UNSIGNED))
+  })
 }
 
 /** Every override is dated and reasoned: the run record keeps it. */

@@ -4,11 +4,14 @@ import { configurationText } from '../config-file.ts'
 import { MirrorError } from '../error.ts'
 import { MARKER, TUF } from '../store/layout.ts'
 import { createMirror } from '../store/mirror.ts'
-import { syncObserved } from '../sync/observe.ts'
+import { type SignTree, syncObserved } from '../sync/observe.ts'
+import { DirectoryObserver } from '../sync/observe-directory.ts'
+import { signPublished } from '../sync/sign.ts'
 import { type ChainKeys, foundRoot } from '../trust/sign.ts'
 import { directoryUpstream } from '../upstream/directory.ts'
 import { type Context, openConfigured } from './context.ts'
-import { makeKeys, readKeys, refuseKeysInPublic } from './key-folder.ts'
+import { makeKeys, readKeys } from './key-folder.ts'
+import { refuseKeysInPublic } from './key-place.ts'
 import { told } from './sync.ts'
 import { asWriter, syncSettings } from './writing.ts'
 
@@ -40,7 +43,9 @@ export async function upstreamCommand(
   const settings = { ...syncSettings(config, mirror), origin: false }
   const upstream = directoryUpstream(from)
   const outcome = await asWriter(context, { command: 'upstream', mirror, settings }, async run => {
-    return told(context, await syncObserved(run, upstream, keys))
+    const observer = new DirectoryObserver(run, upstream)
+    const sign: SignTree = (run, tree) => signPublished(run, tree, keys)
+    return told(context, await syncObserved(run, observer, sign))
   })
   context.out.say(`root to pin: ${join(root, TUF, '1.root.json')}; keys in ${keyFolder}`)
   return outcome.exit

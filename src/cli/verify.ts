@@ -1,11 +1,13 @@
+import type { Config } from '../config.ts'
 import { MirrorError } from '../error.ts'
 import { parseCrateName } from '../registry/crate-name.ts'
 import { parseVersion } from '../registry/version.ts'
-import { repair } from '../sync/repair.ts'
-import { Progress } from '../sync/run.ts'
+import { type Mender, repair } from '../sync/repair.ts'
+import { Progress, type Run } from '../sync/run.ts'
 import { type Target, verify } from '../sync/verify.ts'
 import { type Fault, type Finding, isFault } from '../sync/verify-finding.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { withObserver } from './observing.ts'
 import { ProgressLine } from './progress.ts'
 import { EXIT } from './report.ts'
 import { asWriter, syncSettings, withUpstream } from './writing.ts'
@@ -50,17 +52,26 @@ export async function verifyCommand(
       const mend = async (
         upstream: Parameters<typeof repair>[1],
       ): Promise<Awaited<ReturnType<typeof repair>>> => repair(run, upstream, findings)
-      const report =
-        config.upstream.url === undefined
-          ? await mend(undefined)
-          : await withUpstream(config, mirror, mend)
-      const { mended, left } = report
+      const { mended, left } = await withSource(config, run, mend)
       for (const { what } of left) context.out.say(`not mended: ${what}`)
       const exit = concluded(context, { faults, mended, left })
       return { exit, facts: { faults: faults.length, mended, left: left.length } }
     },
   )
   return outcome.exit
+}
+
+/** Lends whatever this mirror is filled from, where it can be asked at all. */
+async function withSource<Result>(
+  config: Config,
+  run: Run,
+  work: (source: Mender | undefined) => Promise<Result>,
+): Promise<Result> {
+  const { url, trust } = config.upstream
+  if (trust === 'observed') return await withObserver(config, run, { isSweepAsked: false }, work)
+  return url === undefined
+    ? await work(undefined)
+    : await withUpstream(config, run.writer.mirror, work)
 }
 
 function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {

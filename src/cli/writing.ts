@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import { MirrorError } from '../error.ts'
 import { Landing } from '../store/landing.ts'
@@ -9,6 +10,7 @@ import { type Accepted, Progress, type Run, type SyncSettings } from '../sync/ru
 import { HttpClient } from '../upstream/http.ts'
 import { signedRepository } from '../upstream/signed-repository.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { readCaFile } from './ca-file.ts'
 import { type Context, VERSION } from './context.ts'
 import { ProgressLine } from './progress.ts'
 import { EXIT, failure } from './report.ts'
@@ -108,7 +110,7 @@ export async function withUpstream<Result>(
       `${mirror.root} has no upstream.url in its configuration: it is filled by bundles only`,
     )
   }
-  const upstream = signedRepository(url, httpClient(config), { chain })
+  const upstream = signedRepository(url, httpClient(config, mirror.root), { chain })
   try {
     return await work(upstream)
   } finally {
@@ -116,10 +118,19 @@ export async function withUpstream<Result>(
   }
 }
 
-export function httpClient(config: Config): HttpClient {
-  const { contact, redirectHosts } = config.upstream
+const OBSERVING_RATE = 100
+
+/** The client as the configuration has it; its paths are relative to the mirror's `root`. */
+export function httpClient(config: Config, root: string): HttpClient {
+  const { contact, redirectHosts, proxy, noProxy, caFile } = config.upstream
   const { connections, tries, connectSeconds, requestSeconds, floorBytesPerSecond } = config.sync
+  // who observes asks a public registry for every file it has: at a walk, unless told otherwise
+  const isObserving = config.upstream.trust === 'observed'
   return new HttpClient({
+    proxy,
+    noProxy,
+    ca: caFile === undefined ? undefined : readCaFile(resolve(root, caFile)),
+    requestsPerSecond: config.sync.requestsPerSecond ?? (isObserving ? OBSERVING_RATE : undefined),
     userAgent: `crateferry/${VERSION} (${contact ?? 'no contact configured'})`,
     connections,
     tries,

@@ -12,6 +12,7 @@ import { syncFileSystem } from './sync-file-system.ts'
  *   create    open(via, wx)  write all  fsync  rename(via, final)  fsync again  close
  *             the folder of `final` is the caller's to sync, once a batch
  *   replace   the same through the owner's folder, then fsync the folder of `final`
+ *   once      open(path, wx)  write all  fsync  close, then fsync the folder
  *   link      link(existing, via)  rename(via, final)       durable with the next flush
  *   remove    rename(path, via)  unlink(via)                durable with the next flush
  *   flush     `sync -f` of the whole file system, or fsync of each file and then of each folder
@@ -77,6 +78,30 @@ export async function replaceFile(
     throw lockLostOr(error, final, via)
   }
   await syncFolder(dirname(final))
+}
+
+/**
+ * A file that was not there before, durable when it resolves; one that is there is an error and
+ * stays as it is. Not renamed into place, since a rename would replace: a crash may leave a part.
+ */
+export async function createOnce(
+  path: string,
+  bytes: Uint8Array,
+  { mode }: { readonly mode: number },
+): Promise<void> {
+  let isOurs = false
+  try {
+    await using handle = await open(path, 'wx', mode)
+    isOurs = true
+    setMode(() => fs.fchmodSync(handle.fd, mode))
+    await handle.writeFile(bytes)
+    await handle.sync()
+  } catch (error) {
+    if (isOurs) discardVoid([path])
+    if (codeOf(error) === 'EEXIST') throw new MirrorError('usage', `${path} is there already`)
+    throw wrapped(error, path)
+  }
+  await syncFolder(dirname(path))
 }
 
 /** Gives a file a second name; where links fail, the name gets a copy of its own. */

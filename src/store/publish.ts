@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
@@ -7,7 +7,6 @@ import { type IndexPath, parseIndexPath } from '../registry/sparse-path.ts'
 import { EMPTY_TREE } from '../tree/build.ts'
 import { diff, type LoadTiles } from '../tree/diff.ts'
 import { lookUp } from '../tree/prove.ts'
-import { rootNumbers } from './chain-files.ts'
 import { discardFile, flush } from './durable.ts'
 import {
   ABSENT,
@@ -19,12 +18,11 @@ import {
   NEXT,
   PUBLISHED,
   snapshotFile,
-  TRUST,
-  TUF,
 } from './layout.ts'
 import { recordBytes } from './record.ts'
 import { readNext, readPublished, rootRef, type Snapshot, underPath } from './snapshot.ts'
 import { localTiles } from './tiles.ts'
+import { vouch } from './vouch.ts'
 import type { Writer } from './writer.ts'
 
 /**
@@ -35,7 +33,7 @@ import type { Writer } from './writer.ts'
  *   clear      before the first snapshot only: by-path files that its tree does not name go
  *   appear     by-path index files of what is not held; then one flush
  *   vouch      new roots, targets, snapshot, `timestamp.json` last: who follows the metadata
- *              sees the old state or the new one (P4)
+ *              sees the old state or the new one (P4); nothing where no upstream signs
  *   remove     by-path index files that are no longer named; then one flush
  *   conclude   `held.json`, `absent.json`, `snapshots/N.json`, `published`; `next` goes
  *
@@ -81,7 +79,7 @@ export async function finishNext(
     const changed = await Array.fromAsync(changedPaths(published, next, load))
     if (published === undefined) await clear(writer, changed)
     const gone = await appear(writer, changed)
-    await vouch(writer, next)
+    if (next.metadata !== null) await vouch(writer, 'upstream', next.metadata)
     await remove(writer, gone)
     await conclude(writer, next)
   }
@@ -151,29 +149,6 @@ function assertWhole(root: string, path: IndexPath, checksum: Checksum): void {
   if (sha256(bytes) !== checksum) throw new IndexFileDamaged(path, checksum)
 }
 
-/** Metadata is relayed byte for byte; nothing newer is written before what it names. */
-async function vouch(writer: Writer, next: Snapshot): Promise<void> {
-  const chain = join(writer.mirror.root, TRUST.upstream)
-  const { targets, snapshot } = next.metadata
-  const files = [
-    ...rootNumbers(chain).map(n => [`root_history/${n}.root.json`, `${n}.root.json`] as const),
-    ['targets.json', `${targets}.targets.json`] as const,
-    ['snapshot.json', `${snapshot}.snapshot.json`] as const,
-    ['timestamp.json', 'timestamp.json'] as const,
-  ]
-  await writer.mirror.assertStillHere()
-  for (const [from, to] of files) {
-    const bytes = readFileSync(join(chain, from))
-    if (!isSame(join(writer.mirror.root, TUF, to), bytes)) {
-      await writer.replace(`${TUF}/${to}`, bytes)
-    }
-  }
-}
-
-function isSame(file: string, bytes: Uint8Array): boolean {
-  return existsSync(file) && Buffer.compare(readFileSync(file), bytes) === 0
-}
-
 async function remove(writer: Writer, paths: readonly IndexPath[]): Promise<void> {
   for (const path of paths) await writer.remove(indexFile(path))
   const { folders } = inTheirFolders(paths.map(path => writer.at(indexFile(path))))
@@ -204,6 +179,5 @@ export async function replaceOrDiscard(
 
 /** This mirror's own `config.json`: no hash names it, so it is written when the setting changed. */
 export async function writeConfigJson(writer: Writer, url: string): Promise<void> {
-  const bytes = configJson({ url })
-  if (!isSame(writer.at(CONFIG_JSON), bytes)) await writer.replace(CONFIG_JSON, bytes)
+  await writer.update(CONFIG_JSON, configJson({ url }))
 }

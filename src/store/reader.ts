@@ -103,7 +103,8 @@ export class MirrorReader {
     for (const path of Object.keys(snapshot.held) as IndexPath[]) {
       if (prefixOfPath(path) !== prefix) continue
       const held = snapshot.held[path]
-      if (held === undefined || !this.#wantedBy(path, held.want, snapshot).has(checksum)) continue
+      if (held === undefined || held.want === null) continue
+      if (!this.#wantedBy(path, held.want, snapshot).has(checksum)) continue
       return { status: 503, reason: `held: index/${path}: ${held.reason}` }
     }
     const absent = snapshot.absent[checksum]

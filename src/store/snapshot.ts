@@ -14,10 +14,13 @@ export interface MetadataVersions {
   readonly targets: number
 }
 
-/** Why a crate's new index file waits: its old one (`have`) stays under the path, or none does. */
+/**
+ * Why a crate's new index file waits: its old one (`have`) stays under the path, or none does. Null
+ * as `want`: it came in no form that could be an index file, or not at all.
+ */
 export interface Held {
   readonly have: Checksum | null
-  readonly want: Checksum
+  readonly want: Checksum | null
   readonly reason: string
   readonly since: string
   readonly tries: number
@@ -46,7 +49,8 @@ export interface Snapshot {
   readonly n: number
   readonly tree: Checksum
   readonly entries: number
-  readonly metadata: MetadataVersions
+  /** Null: nobody signed it, it was observed over TLS. */
+  readonly metadata: MetadataVersions | null
   readonly held: Readonly<Record<IndexPath, Held>>
   readonly absent: Readonly<Record<Checksum, Absent>>
   readonly selected?: Checksum
@@ -94,10 +98,7 @@ export function isSnapshot(value: unknown): value is Snapshot {
     Number.isSafeInteger(value['n']) &&
     isChecksum(value['tree']) &&
     Number.isSafeInteger(value['entries']) &&
-    isObject(value['metadata']) &&
-    ['root', 'timestamp', 'snapshot', 'targets'].every(role =>
-      Number.isSafeInteger((value['metadata'] as Record<string, unknown>)[role]),
-    ) &&
+    (value['metadata'] === null || isMetadataVersions(value['metadata'])) &&
     isObject(value['held']) &&
     Object.entries(value['held']).every(([path, held]) => isHeld(path, held)) &&
     isObject(value['absent']) &&
@@ -107,12 +108,17 @@ export function isSnapshot(value: unknown): value is Snapshot {
   )
 }
 
+function isMetadataVersions(value: unknown): value is MetadataVersions {
+  const roles = ['root', 'timestamp', 'snapshot', 'targets']
+  return isObject(value) && roles.every(role => Number.isSafeInteger(value[role]))
+}
+
 function isHeld(path: string, held: unknown): held is Held {
   return (
     parseIndexPath(path) !== undefined &&
     isObject(held) &&
     (held['have'] === null || isChecksum(held['have'])) &&
-    isChecksum(held['want']) &&
+    (held['want'] === null || isChecksum(held['want'])) &&
     typeof held['reason'] === 'string' &&
     typeof held['since'] === 'string' &&
     Number.isSafeInteger(held['tries'])

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { linkFile, makeFolder, moveThrough, removeFile, replaceFile } from './durable.ts'
 import type { Owner } from './lock.ts'
@@ -23,6 +24,14 @@ export class Writer {
     const final = this.at(file)
     await makeFolder(join(final, '..'))
     await replaceFile(final, bytes, { via: this.#via() })
+  }
+
+  /** The same, but a file that holds these bytes already is left alone; says whether it was not. */
+  async update(file: string, bytes: Uint8Array): Promise<boolean> {
+    const final = this.at(file)
+    if (existsSync(final) && Buffer.compare(readFileSync(final), bytes) === 0) return false
+    await this.replace(file, bytes)
+    return true
   }
 
   /** Gives an immutable file a second, mutable name. Durable only with the next flush. */

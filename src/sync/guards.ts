@@ -7,7 +7,11 @@ import type { Run } from './run.ts'
 export function guardRemovals(
   run: Run,
   published: Snapshot | undefined,
-  gone: { readonly crates: number; readonly versions: number },
+  gone: {
+    readonly crates: number
+    readonly versions: number
+    readonly paths?: readonly string[]
+  },
 ): void {
   const { removalPercent, removalCrates, removalVersions } = run.settings.guard
   const of = published?.entries ?? 0
@@ -18,8 +22,16 @@ export function guardRemovals(
   if (count <= run.accepted.removals) return
   throw new MirrorError(
     'guard',
-    `this pass would remove ${gone.crates} of ${of} crates and ${gone.versions} versions; nothing was changed. If that is right, run sync --accept-removals ${count} --reason TEXT`,
+    `this pass would remove ${gone.crates} of ${of} crates and ${gone.versions} versions${some(gone.paths)}; nothing was changed. If that is right, run sync --accept-removals ${count} --reason TEXT`,
   )
+}
+
+const SHOWN_MAX = 10
+
+function some(paths: readonly string[] = []): string {
+  if (paths.length === 0) return ''
+  const more = paths.length > SHOWN_MAX ? ', …' : ''
+  return ` (${paths.slice(0, SHOWN_MAX).join(', ')}${more})`
 }
 
 /** An origin that misses this much at once is broken, or somebody stands in between. */

@@ -1,85 +1,140 @@
-import { existsSync } from 'node:fs'
-import { MirrorError } from '../error.ts'
-import { sha256 } from '../registry/checksum.ts'
-import { IndexFileRefused, readIndexFile } from '../registry/index-file.ts'
+import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
-import { indexFileByHash } from '../store/layout.ts'
 import { discardPartials } from '../store/partial.ts'
 import { publish } from '../store/publish.ts'
 import { discardSelections, keepSelection } from '../store/selected.ts'
-import { readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
+import {
+  type Held,
+  type MetadataVersions,
+  readPublished,
+  rootRef,
+  type Snapshot,
+} from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
-import { buildTree } from '../tree/build.ts'
 import type { TileRef, TreeEntry } from '../tree/entry.ts'
 import { lookUp } from '../tree/prove.ts'
 import { updateTree } from '../tree/update.ts'
-import type { ChainKeys } from '../trust/sign.ts'
-import type { ObservedFile, ObservedUpstream } from '../upstream/upstream.ts'
 import { fetchCrates } from './crates.ts'
-import { decide } from './decide.ts'
+import { decide, type Verdicts } from './decide.ts'
 import { guardRemovals, guardSpace } from './guards.ts'
 import { NewTiles } from './new-tiles.ts'
-import { pathsToAskAgain, planChanges } from './plan.ts'
+import type { Observer } from './observer.ts'
+import { type Change, pathsToAskAgain, planChanges } from './plan.ts'
 import { recover } from './recover.ts'
-import type { Run, Source } from './run.ts'
+import { type Run, stamp } from './run.ts'
 import { select } from './select.ts'
-import { signPublished } from './sign.ts'
 import { counted, report, type SyncReport, seal } from './sync.ts'
 
+/** Signs the tree into the chain that the mirror shows; null: nobody does. */
+export type SignTree = (run: Run, tree: TileRef) => Promise<MetadataVersions | null>
+
+/** A mirror that only observes has no chain of its own under `tuf/`. */
+export const UNSIGNED: SignTree = async () => null
+
 /**
- * An upstream that signs nothing becomes the next signed snapshot: its index files as they were
- * seen make the tree, their artifacts are verified against the checksums they name, and then it
- * goes on as in `sync`. A held crate keeps its old entry in the tree, or has none: only what is
- * whole is signed. A crash leaves what one of `sync` leaves; what is signed before `state/next`
- * lies in `state/trust` and is signed over by the next run.
+ * An upstream that signs nothing becomes the next snapshot: its index files as they are believed
+ * make the tree, their artifacts are verified against the checksums they name, and then it goes on
+ * as in `sync`. A held crate keeps its old entry in the tree, or has none: only what is whole may
+ * be signed. A crash leaves what one of `sync` leaves, beside what was seen so far: what is signed
+ * before `state/next` lies in `state/trust` and is signed over by the next run.
  */
 export async function syncObserved(
   run: Run,
-  upstream: ObservedUpstream,
-  keys: ChainKeys,
+  observer: Observer,
+  sign: SignTree,
 ): Promise<SyncReport> {
-  const observed = new Observed(run, upstream)
-  await recover(run, observed)
+  await recover(run, observer)
   const published = readPublished(run.writer.mirror.root)
   guardSpace(run)
-  await observed.look()
-
-  run.progress.phase = 'compare'
-  const tiles = new NewTiles(run)
-  const seen = buildTree(observed.entries, tiles.put)
-  const options = { load: tiles.load, now: run.now() }
-  const planned = await planChanges(run.writer.mirror.root, published, seen, options)
-  const crates = planned.filter(change => change.want === undefined).length
-  guardRemovals(run, published, { crates, versions: 0 })
-  const at = { published, tree: seen, load: tiles.load, changes: planned }
-  const { selection, changes, warnings } = await select(run, observed, at)
+  const { tiles, seen, ...planned } = await planObserved(run, observer, published)
+  const at = { published, tree: seen, load: tiles.load, changes: planned.changes }
+  const { selection, changes, ...chosen } = await select(run, observer, at)
 
   run.progress.phase = 'fetch'
   const isFirst = published === undefined
-  const fetched = await fetchCrates(run, observed, changes, { isFirst, selection })
+  const fetched = await fetchCrates(run, observer, changes, { isFirst, selection })
   guardRemovals(run, published, counted(fetched.removed))
-  const verdicts = decide(run, published, changes, fetched)
+  const verdicts = withUnseen(run, published, decide(run, published, changes, fetched), observer)
 
   run.progress.phase = 'publish'
   const held = Object.keys(verdicts.held) as IndexPath[]
   const tree = await withOldEntries(run, published, seen, held, tiles)
   await tiles.land(tree)
-  const metadata = await signPublished(run, tree, keys)
+  const metadata = await sign(run, tree)
   const selected = await keepSelection(run.writer, selection)
-  const isSame =
-    published?.tree === tree.hash &&
-    published.metadata.timestamp === metadata.timestamp &&
-    published.selected === selected
-  if (isSame && held.length === 0 && pathsToAskAgain(published, run.now()).length === 0) {
-    const told = report(run, published, fetched, [...observed.warnings, ...warnings])
-    return { ...told, outcome: 'unchanged' }
+  const warnings = [...observer.warnings, ...chosen.warnings]
+  if (isPublished(run, published, { tree, metadata, held, selected })) {
+    await observer.settle()
+    return { ...report(run, published, fetched, warnings), outcome: 'unchanged' }
   }
   const entries = tree.count ?? 0
   const next = seal(run, published, { tree, entries, metadata, verdicts, selected })
   await publish(run.writer, next)
+  await observer.settle()
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
   await discardSelections(run.writer)
-  return report(run, next, fetched, [...observed.warnings, ...warnings])
+  return report(run, next, fetched, warnings)
+}
+
+/** The tree of what is believed now, and what brings us there. */
+export async function planObserved(
+  run: Run,
+  observer: Observer,
+  published: Snapshot | undefined,
+): Promise<{
+  readonly tiles: NewTiles
+  readonly seen: TileRef
+  readonly changes: readonly Change[]
+}> {
+  run.progress.phase = 'look'
+  const tiles = new NewTiles(run)
+  const seen = await observer.look(published, tiles)
+  run.progress.phase = 'compare'
+  const options = { load: tiles.load, now: run.now() }
+  const changes = await planChanges(run.writer.mirror.root, published, seen, options)
+  const gone = changes.filter(change => change.want === undefined)
+  guardRemovals(run, published, { crates: gone.length, versions: 0, paths: gone.map(c => c.path) })
+  return { tiles, seen, changes }
+}
+
+function isPublished(
+  run: Run,
+  published: Snapshot | undefined,
+  now: {
+    readonly tree: TileRef
+    readonly metadata: MetadataVersions | null
+    readonly held: readonly IndexPath[]
+    readonly selected: Checksum | undefined
+  },
+): published is Snapshot {
+  return (
+    published?.tree === now.tree.hash &&
+    published.metadata?.timestamp === now.metadata?.timestamp &&
+    published.selected === now.selected &&
+    now.held.length === 0 &&
+    pathsToAskAgain(published, run.now()).length === 0
+  )
+}
+
+/** What could not be seen stays as it was, and says so. */
+function withUnseen(
+  run: Run,
+  published: Snapshot | undefined,
+  verdicts: Verdicts,
+  { unseen }: Observer,
+): Verdicts {
+  const held: Record<IndexPath, Held> = { ...verdicts.held }
+  for (const [path, reason] of unseen) {
+    const before = published?.held[path]
+    held[path] = {
+      have: before?.have ?? null,
+      want: before?.want ?? null,
+      reason,
+      since: before?.since ?? stamp(run.now()),
+      tries: (before?.tries ?? 0) + 1,
+    }
+  }
+  return { ...verdicts, held }
 }
 
 /** The tree with what stays published of held crates: their old entries, or none. */
@@ -97,61 +152,4 @@ async function withOldEntries(
     changes.push({ path, after })
   }
   return await updateTree(seen, changes, { load: tiles.load, put: tiles.put })
-}
-
-/** What was seen, landed by its hash as far as it is of the right form. */
-class Observed implements Source {
-  readonly name: string
-  readonly entries: TreeEntry[] = []
-  readonly warnings: string[] = []
-  readonly artifact: Source['artifact']
-  readonly pause: Source['pause']
-  readonly #run: Run
-  readonly #upstream: ObservedUpstream
-  readonly #refused = new Map<IndexPath, IndexFileRefused>()
-
-  constructor(run: Run, upstream: ObservedUpstream) {
-    this.#run = run
-    this.#upstream = upstream
-    this.name = upstream.name
-    this.artifact = (wanted, options) => upstream.artifact(wanted, options)
-    this.pause = (attempt, error, options) => upstream.pause(attempt, error, options)
-  }
-
-  async look(): Promise<void> {
-    for await (const file of this.#upstream.observe({ signal: this.#run.signal })) {
-      await this.#take(file)
-    }
-    await this.#run.landing.settle()
-  }
-
-  /** A crate whose file cannot be its index file has an entry all the same: so it will be held. */
-  async #take({ path, bytes }: ObservedFile): Promise<void> {
-    const checksum = sha256(bytes)
-    this.entries.push({ path, length: bytes.length, sha256: checksum })
-    const final = indexFileByHash(path, checksum)
-    if (existsSync(this.#run.writer.at(final))) return
-    try {
-      readIndexFile(bytes, path)
-    } catch (error) {
-      if (!(error instanceof IndexFileRefused)) throw error
-      this.#refused.set(path, error)
-      return
-    }
-    await this.#run.landing.addBytes(final, bytes)
-  }
-
-  /** What is of the right form has landed and is not asked for. */
-  async indexFile({ path }: TreeEntry): Promise<Uint8Array> {
-    throw this.#refused.get(path) ?? this.#gone(`index/${path}`)
-  }
-
-  /** Nobody else has the tiles of a tree that we built. */
-  async tile(): Promise<Uint8Array> {
-    throw this.#gone('a tile')
-  }
-
-  #gone(what: string): MirrorError {
-    return new MirrorError('incomplete', `${this.name} has no other copy of ${what}`)
-  }
 }

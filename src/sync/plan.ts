@@ -38,7 +38,9 @@ export async function planChanges(
   for (const path of pathsToAskAgain(published, now)) {
     if (changes.has(path)) continue
     const want = await lookUp(tree, path, load)
-    changes.set(path, { path, have: underPath(published, path, want?.sha256), want })
+    const have = underPath(published, path, want?.sha256)
+    // held, never published, and no longer named: the record ends, there is nothing to do
+    if (want !== undefined || have !== undefined) changes.set(path, { path, have, want })
   }
   return [...changes.values()]
 }

@@ -1,3 +1,4 @@
+import { MirrorError } from '../error.ts'
 import { finishLanding } from '../store/landing.ts'
 import { indexFileByHash } from '../store/layout.ts'
 import { finishNext, IndexFileDamaged, writeConfigJson } from '../store/publish.ts'
@@ -7,14 +8,23 @@ import { lookUp } from '../tree/prove.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { verifiedIndexFile } from './examine.ts'
 import type { Run } from './run.ts'
+import { finishSite } from './show-site.ts'
 import { fetchedTiles } from './tiles.ts'
 
 /** What mends by hash: a signed repository, a mirror, a bundle. */
 export type ByHash = Pick<Upstream, 'name' | 'tile' | 'indexFile'>
 
+/** Without an upstream what is not here cannot be had. */
+export const NOBODY: ByHash = {
+  name: 'no upstream',
+  tile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
+  indexFile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
+}
+
 /**
- * Writes this mirror's own config.json where its URL changed, and finishes what an earlier run had begun, by the functions that began it: names not proved durable,
- * then a snapshot that was decided on. Where its bytes were damaged meanwhile they are fetched by
+ * Writes this mirror's own config.json where its URL changed, and finishes what an earlier run had
+ * begun, by the functions that began it: names not proved durable, then a snapshot that was decided
+ * on, then what the site had signed and not shown yet. Where its bytes were damaged meanwhile they are fetched by
  * hash; `next` itself is never dropped (P4, P5).
  */
 export async function recover(run: Run, upstream: ByHash): Promise<void> {
@@ -23,12 +33,13 @@ export async function recover(run: Run, upstream: ByHash): Promise<void> {
   for (;;) {
     try {
       await finishNext(run.writer, fetchedTiles(run, upstream))
-      return
+      break
     } catch (error) {
       if (!(error instanceof IndexFileDamaged)) throw error
       await mend(run, upstream, error)
     }
   }
+  await finishSite(run.writer)
 }
 
 /** Each call mends one file that was damaged, so the loop above ends. */

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { flush } from '../store/durable.ts'
@@ -22,17 +21,19 @@ import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
 import { parseTile } from '../tree/tile.ts'
 import { HostGone } from '../upstream/faults.ts'
-import type { Upstream } from '../upstream/upstream.ts'
 import { obtainArtifact } from './artifact.ts'
 import { verifiedIndexFile } from './examine.ts'
 import { isVerdict } from './faults.ts'
 import { rebuildTiles } from './rebuild.ts'
-import { type ByHash, recover } from './recover.ts'
-import { type Run, stamp } from './run.ts'
+import { type ByHash, NOBODY, recover } from './recover.ts'
+import { type Run, type Source, stamp } from './run.ts'
 import { selectAgain } from './select-again.ts'
 import { verify } from './verify.ts'
 import { type Fault, type Finding, isFault } from './verify-finding.ts'
 import { shownSnapshot } from './verify-records.ts'
+
+/** What gives files by their hash and artifacts: a signed repository, a registry that is observed. */
+export type Mender = Source & ByHash
 
 export interface RepairReport {
   readonly mended: number
@@ -47,7 +48,7 @@ export interface RepairReport {
  */
 export async function repair(
   run: Run,
-  upstream: Upstream | undefined,
+  upstream: Mender | undefined,
   findings: readonly Finding[],
 ): Promise<RepairReport> {
   const seen = new Map<string, Fault>()
@@ -76,7 +77,7 @@ async function faultsNow(run: Run): Promise<Fault[]> {
 /** One round; returns the faults whose crates are held now. */
 async function mendAll(
   run: Run,
-  upstream: Upstream | undefined,
+  upstream: Mender | undefined,
   faults: readonly Fault[],
 ): Promise<Fault[]> {
   const { root } = run.writer.mirror
@@ -121,7 +122,7 @@ async function putAside(run: Run, { file, kind, named }: Fault): Promise<void> {
 /** Undefined: mended. Else why not, for the record of the crate that waits for it. */
 async function mend(
   run: Run,
-  upstream: Upstream | undefined,
+  upstream: Mender | undefined,
   fault: Fault,
 ): Promise<string | undefined> {
   run.signal.throwIfAborted()
@@ -137,7 +138,7 @@ async function mend(
 
 async function mended(
   run: Run,
-  upstream: Upstream | undefined,
+  upstream: Mender | undefined,
   { file, named }: Fault,
 ): Promise<string | undefined> {
   const { writer, landing, settings, signal } = run
@@ -227,11 +228,4 @@ async function holdDamaged(run: Run, damaged: ReadonlyMap<IndexPath, string>): P
 
 async function isRight(run: Run, file: string, checksum: Checksum): Promise<boolean> {
   return (await hashFile(run.writer.at(file)))?.hash.digest('hex') === checksum
-}
-
-/** Without an upstream what is not here cannot be had. */
-const NOBODY: ByHash = {
-  name: 'no upstream',
-  tile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
-  indexFile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
 }

@@ -1,8 +1,8 @@
-import { MirrorError } from '../error.ts'
 import { publish } from '../store/publish.ts'
 import { keepSelection } from '../store/selected.ts'
 import { readPublished, rootRef } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
+import { NOBODY } from './recover.ts'
 import { type Run, stamp } from './run.ts'
 import { select } from './select.ts'
 
@@ -21,10 +21,4 @@ export async function selectAgain(run: Run): Promise<void> {
   if (selected === before) return
   const next = { ...rest, n: rest.n + 1, at: stamp(run.now()) }
   await publish(run.writer, selected === undefined ? next : { ...next, selected })
-}
-
-/** Nothing changes, so no index file is asked for. */
-const NOBODY = {
-  name: 'no upstream',
-  indexFile: () => Promise.reject(new MirrorError('incomplete', 'there is no upstream to ask')),
 }

@@ -25,7 +25,7 @@ interface Planned {
 }
 
 /** What a run is to bring: of these crates the artifacts that are selected. */
-interface Selected {
+export interface Selected {
   /** Undefined: everything is selected. */
   readonly selection: Selection | undefined
   /** Those of the plan, and crates that did not change but of which more is wanted now. */

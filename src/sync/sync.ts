@@ -93,8 +93,8 @@ export async function plan(
     load,
     now: run.now(),
   })
-  const crates = changes.filter(change => change.want === undefined).length
-  guardRemovals(run, published, { crates, versions: 0 })
+  const gone = changes.filter(change => change.want === undefined)
+  guardRemovals(run, published, { crates: gone.length, versions: 0, paths: gone.map(c => c.path) })
   return { tree, entries: root?.count ?? 0, load, changes }
 }
 
@@ -103,8 +103,9 @@ function isPublished(run: Run, published: Snapshot, vouched: Vouched): boolean {
   const { root, timestamp, snapshot, targets } = vouched.versions
   const { metadata } = published
   return (
+    metadata !== null &&
     published.tree === vouched.tree &&
-    metadata.root === root &&
+    metadata?.root === root &&
     metadata.timestamp === timestamp &&
     metadata.snapshot === snapshot &&
     metadata.targets === targets &&
@@ -148,10 +149,14 @@ export function seal(
   }
 }
 
-export function counted(removed: readonly Removed[]): { crates: number; versions: number } {
+export function counted(removed: readonly Removed[]): {
+  crates: number
+  versions: number
+  paths: string[]
+} {
   const crates = removed.filter(({ all }) => all).length
   const versions = removed.reduce((sum, { versions }) => sum + versions.length, 0)
-  return { crates, versions }
+  return { crates, versions, paths: removed.map(({ path }) => path) }
 }
 
 export function report(

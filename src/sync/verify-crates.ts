@@ -11,6 +11,7 @@ import {
   prefixOfPath,
 } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
+import { isTileFile, parseByHash } from '../store/file-names.ts'
 import {
   artifactFile,
   CONFIG_JSON,
@@ -25,7 +26,7 @@ import {
 import { isBelieved, rootRef, type Snapshot, underPath } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
-import { entriesIn, type Files, oddity } from './verify-files.ts'
+import { entriesIn, type Files, oddity, prefixesIn } from './verify-files.ts'
 import { type Fault, type Finding, fault, warning } from './verify-finding.ts'
 
 /** What the tree says of one path. */
@@ -88,7 +89,7 @@ export class CrateFiles {
     for (const path of this.#paths()) yield* this.#indexFiles(path)
     yield* this.#strangersInIndex()
     if (!withArtifacts) return
-    const prefixes = new Set<Prefix>([...paths.keys(), ...this.#prefixesIn(CRATES)])
+    const prefixes = new Set<Prefix>([...paths.keys(), ...prefixesIn(this.#root, CRATES)])
     for (const prefix of [...prefixes].sort()) {
       yield* this.#artifactsOf(prefix, paths.get(prefix) ?? [])
     }
@@ -188,8 +189,14 @@ export class CrateFiles {
   /** A well-formed name that nothing uses is no fault, but it must be true all the same (P1). */
   async *#nobodys(file: string, checksum: Checksum): AsyncGenerator<Fault> {
     this.#unreferenced += 1
-    for await (const found of this.#judged(file, checksum, {}))
-      yield { ...found, kind: 'unexpected' }
+    yield* this.#unexpected(file, checksum)
+  }
+
+  /** One that went since its folder was read was pruned. */
+  async *#unexpected(file: string, checksum: Checksum): AsyncGenerator<Fault> {
+    for await (const found of this.#judged(file, checksum, {})) {
+      if (found.kind !== 'missing') yield { ...found, kind: 'unexpected' }
+    }
   }
 
   async *#artifact(
@@ -249,17 +256,16 @@ export class CrateFiles {
         }
         continue
       }
-      const checksum = entry.name.slice(0, 64)
-      const folder = below.slice(0, -entry.name.length)
-      const owner = parseIndexPath(`${folder}${entry.name.slice(65)}`)
-      const isByHash = isChecksum(checksum) && entry.name[64] === '.' && owner !== undefined
-      if (!isByHash || !entry.isFile()) yield strange(file, entry)
-      else if (this.#expected(owner) !== checksum) yield* this.#nobodys(file, checksum)
+      const byHash = parseByHash(below.slice(0, -entry.name.length - 1), entry.name)
+      if (byHash === undefined || !entry.isFile()) yield strange(file, entry)
+      else if (this.#expected(byHash.path) !== byHash.checksum) {
+        yield* this.#nobodys(file, byHash.checksum)
+      }
     }
   }
 
   async *#strangersInCrates(): AsyncGenerator<Fault> {
-    const prefixes = new Set<string>(this.#prefixesIn(CRATES))
+    const prefixes = new Set<string>(prefixesIn(this.#root, CRATES))
     for (const { file, entry } of this.#walk(CRATES)) {
       const folder = file.slice(CRATES.length + 1, -entry.name.length - 1)
       if (!prefixes.has(folder)) yield strange(file, entry)
@@ -272,14 +278,10 @@ export class CrateFiles {
       const below = file.slice(TUF.length + 1)
       if (METADATA.test(below) && entry.isFile()) continue
       const checksum = entry.name.slice(0, 64)
-      const isTile = TILE.test(below) && isChecksum(checksum) && entry.isFile()
+      const isTile = isTileFile(file) && isChecksum(checksum) && entry.isFile()
       if (!isTile) yield strange(file, entry)
-      else {
-        for await (const found of this.#judged(file, checksum, {})) {
-          // one of the published tree was told by the walk
-          yield { ...found, kind: 'unexpected' }
-        }
-      }
+      // one of the published tree was told by the walk
+      else yield* this.#unexpected(file, checksum)
     }
   }
 
@@ -291,16 +293,6 @@ export class CrateFiles {
     for (const { file, entry } of this.#walk(SITE)) {
       if (!METADATA.test(entry.name) || !entry.isFile()) yield strange(file, entry)
     }
-  }
-
-  #prefixesIn(top: string): Prefix[] {
-    const folders = entriesIn(this.#root, top).filter(entry => entry.isDirectory())
-    return folders.flatMap(({ name }) => {
-      if (/^[12]$/.test(name)) return [name as Prefix]
-      const below = entriesIn(this.#root, `${top}/${name}`).filter(entry => entry.isDirectory())
-      const form = name === '3' ? /^[a-z]$/ : /^[a-z0-9_-]{2}$/
-      return below.flatMap(one => (form.test(one.name) ? [`${name}/${one.name}` as Prefix] : []))
-    })
   }
 
   /** Everything below a folder but folders of the layout; any other folder is strange as a whole. */
@@ -317,8 +309,6 @@ const TOPS = [INDEX, CRATES, TUF, SITE]
 const FOLDER =
   /^public\/(?:(?:index|crates)\/(?:[12]|3(?:\/[a-z])?|[a-z][a-z0-9_-](?:\/[a-z0-9_-]{2})?)|tuf\/tree(?:\/[0-9a-f]{2})?)$/
 const METADATA = /^(?:timestamp|[1-9]\d*\.(?:root|snapshot|targets))\.json$/
-const TILE =
-  /^(?:[0-9a-f]{64}\.index-tree|tree\/[0-9a-f]{64}\.[0-9a-f]{1,2}|tree\/([0-9a-f]{2})\/[0-9a-f]{64}\.\1[0-9a-f]{1,62})$/
 
 function strange(file: string, entry: Dirent): Fault {
   return fault('unexpected', file, `${oddity(entry)} whose name is none of this layout`)

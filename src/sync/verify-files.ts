@@ -13,7 +13,9 @@ import {
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { Checksum } from '../registry/checksum.ts'
+import type { Prefix } from '../registry/sparse-path.ts'
 import { breathe, wrapped } from '../store/durable.ts'
+import { asPrefix } from '../store/file-names.ts'
 import type { Progress } from './run.ts'
 
 /** What lies under a name. `odd` is what no writer of ours makes, or what the disk cannot read. */
@@ -125,6 +127,15 @@ export function entriesIn(root: string, folder: string): Dirent[] {
     if (isNowhere(error)) return []
     throw wrapped(error, join(root, folder))
   }
+}
+
+/** The folders below `top` that prefixes make; others are none of the layout. */
+export function prefixesIn(root: string, top: string): Prefix[] {
+  const foldersIn = (folder: string): string[] =>
+    entriesIn(root, folder).flatMap(entry => (entry.isDirectory() ? [entry.name] : []))
+  const first = foldersIn(top)
+  const second = first.flatMap(one => foldersIn(`${top}/${one}`).map(name => `${one}/${name}`))
+  return [...first, ...second].flatMap(folder => asPrefix(folder) ?? [])
 }
 
 /** Undefined where there is no regular file of at most `bytesMax`, or the disk cannot read it. */

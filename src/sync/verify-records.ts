@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
+import { parseSnapshotName } from '../store/file-names.ts'
 import { readLanding } from '../store/landing.ts'
 import {
   ABSENT,
@@ -93,11 +94,11 @@ function* compared(root: string, file: string, record: object): Generator<Fault>
 function* olderRecords(root: string, shown: number | undefined): Generator<Fault> {
   for (const entry of entriesIn(root, SNAPSHOTS)) {
     const file = `${SNAPSHOTS}/${entry.name}`
-    const n = /^([1-9][0-9]*)\.json$/.exec(entry.name)?.[1]
+    const n = parseSnapshotName(entry.name)
     if (n === undefined || !entry.isFile()) {
       yield fault('unexpected', file, `${oddity(entry)} that is no record of a snapshot`)
-    } else if (Number(n) !== shown && recordAt(root, file)?.n !== Number(n)) {
-      // nothing says what it was: it goes to evidence
+    } else if (n !== shown && recordAt(root, file)?.n !== n && existsSync(join(root, file))) {
+      // nothing says what it was: it goes to evidence. One that is gone by now was pruned
       yield fault('damaged', file, `not the record of snapshot ${n}`)
     }
   }
@@ -137,7 +138,7 @@ function witnesses(root: string, snapshot: Snapshot): number {
     existsSync(join(root, snapshotFile(n))),
     compared(root, HELD, held).next().done === true,
     compared(root, ABSENT, absent).next().done === true,
-    ...Object.entries(metadata).map(([role, version]) =>
+    ...Object.entries(metadata ?? {}).map(([role, version]) =>
       existsSync(metadataAt(root, role, version)),
     ),
   ]

@@ -1,24 +1,22 @@
-import { existsSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { configJson } from '../registry/config-json.ts'
 import type { CrateName } from '../registry/crate-name.ts'
-import { type IndexPath, indexPath } from '../registry/sparse-path.ts'
+import { indexPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
-import { CONFIG_JSON, NEXT, PUBLISHED, SITE, tileFile } from '../store/layout.ts'
+import { rootNumbers } from '../store/chain-files.ts'
+import { CONFIG_JSON, NEXT, PUBLISHED, SITE, TRUST } from '../store/layout.ts'
 import { openMirror } from '../store/mirror.ts'
-import { readNext, rootRef, type Snapshot } from '../store/snapshot.ts'
-import { readTile } from '../store/tiles.ts'
-import type { TileRef } from '../tree/entry.ts'
-import { parseTile, type Tile, TileRefused } from '../tree/tile.ts'
-import { walkTiles } from '../tree/walk.ts'
+import { readNext, type Snapshot } from '../store/snapshot.ts'
 import type { Progress } from './run.ts'
-import { chainFindings } from './verify-chain.ts'
-import { CrateFiles, type NamedPath } from './verify-crates.ts'
+import { chainFindings, strayMetadata } from './verify-chain.ts'
+import { CrateFiles } from './verify-crates.ts'
 import { Files, readRegular } from './verify-files.ts'
 import { type Fault, type Finding, fault, isFault, warning } from './verify-finding.ts'
 import { recordFindings, shownSnapshot } from './verify-records.ts'
 import { selectionFindings } from './verify-selection.ts'
+import { namedPaths, tilesOf } from './verify-tiles.ts'
 
 /** How deep a verification goes: everything, the whole index, or these crates and versions. */
 export type Target =
@@ -84,9 +82,9 @@ function stateOf(root: string): State {
   return { stamp: stampOf(root), shown: shownSnapshot(root), next: nextOf(root) }
 }
 
-/** Another one wherever a writer has decided on a snapshot or published it. */
+/** Another one wherever a writer has decided on a snapshot, published it, or shown a signature. */
 function stampOf(root: string): string {
-  const stamps = [PUBLISHED, NEXT].map(name => {
+  const stamps = [PUBLISHED, NEXT, `${SITE}/timestamp.json`].map(name => {
     const stats = statSync(join(root, name), { bigint: true, throwIfNoEntry: false })
     return `${stats?.ino} ${stats?.mtimeNs}`
   })
@@ -101,11 +99,8 @@ async function* findings(
   yield* recordFindings(root, shown, next)
   if (shown === undefined) return
   const snapshots = next === undefined ? [shown] : [shown, next]
-  const { marker } = await openMirror(root)
-  yield* chainFindings(root, 'upstream', { pinned: marker.root, snapshots, now })
-  if (existsSync(join(root, SITE))) {
-    yield* chainFindings(root, 'site', { pinned: null, snapshots, now })
-  }
+  yield* upstreamFindings(root, snapshots, now)
+  yield* siteFindings(root, snapshots, now)
   yield* configFindings(root, url)
   const lost: Fault[] = []
   const named = await namedPaths(root, shown, lost)
@@ -123,6 +118,38 @@ async function* findings(
     return
   }
   yield* crates.all({ withArtifacts: target.kind === 'all' })
+}
+
+/** The chain followed. A mirror that only observes has none: what it shows is its own observation. */
+async function* upstreamFindings(
+  root: string,
+  snapshots: readonly Snapshot[],
+  now: Date,
+): AsyncGenerator<Finding> {
+  const { marker } = await openMirror(root)
+  if (marker.trust === 'observed') {
+    yield* strayMetadata(root, 'upstream')
+    return
+  }
+  const states = snapshots.flatMap(({ metadata, tree }) => (metadata ? [{ metadata, tree }] : []))
+  yield* chainFindings(root, 'upstream', { pinned: marker.root, states, now })
+}
+
+/** The site's own chain, and the tiles of its tree where that lags behind what is published. */
+async function* siteFindings(
+  root: string,
+  snapshots: readonly Snapshot[],
+  now: Date,
+): AsyncGenerator<Finding> {
+  if (rootNumbers(join(root, TRUST.site)).length === 0) {
+    yield* strayMetadata(root, 'site')
+    return
+  }
+  const tree = yield* chainFindings(root, 'site', { pinned: null, states: [], now })
+  if (tree === undefined || snapshots.some(snapshot => snapshot.tree === tree)) return
+  const lost: Fault[] = []
+  for await (const _tile of tilesOf(root, tree, lost));
+  yield* lost
 }
 
 function nextOf(root: string): Snapshot | undefined {
@@ -143,38 +170,5 @@ function* configFindings(root: string, url: string): Generator<Finding> {
   if (found === undefined) yield fault('missing', CONFIG_JSON, 'missing', named)
   else if (Buffer.compare(found, configJson({ url })) !== 0) {
     yield fault('damaged', CONFIG_JSON, `is not what serve.url (${url}) makes it`, named)
-  }
-}
-
-/** What must stand under each path; entries below lost tiles are not known, and not judged. */
-async function namedPaths(
-  root: string,
-  shown: Snapshot,
-  lost: Fault[],
-): Promise<Map<IndexPath, NamedPath>> {
-  const named = new Map<IndexPath, NamedPath>()
-  const find = async (refs: readonly TileRef[]): Promise<(Tile | undefined)[]> =>
-    refs.map(ref => tileOr(root, ref, lost))
-  for await (const tile of walkTiles(rootRef(shown.tree), find)) {
-    if (tile.kind === 'node') continue
-    for (const { path, length, sha256 } of tile.entries) named.set(path, { length, sha256 })
-  }
-  return named
-}
-
-function tileOr(root: string, ref: TileRef, lost: Fault[]): Tile | undefined {
-  const file = tileFile(ref.position, ref.hash)
-  const bytes = readTile(root, ref)
-  const named = { named: { kind: 'tile', ref } } as const
-  if (bytes === undefined) {
-    lost.push(fault('missing', file, 'missing', named))
-    return undefined
-  }
-  try {
-    return parseTile(bytes, ref)
-  } catch (error) {
-    if (!(error instanceof TileRefused)) throw error
-    lost.push(fault('damaged', file, error.message, named))
-    return undefined
   }
 }

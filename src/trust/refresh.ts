@@ -246,7 +246,13 @@ class Cycle {
   }
 }
 
-function vouchedBy({ root, timestamp, snapshot, targets }: TrustedSet): Omit<Vouched, 'warnings'> {
+/** What a set that has come as far as targets vouches for. */
+export function vouchedBy({
+  root,
+  timestamp,
+  snapshot,
+  targets,
+}: TrustedSet): Omit<Vouched, 'warnings'> {
   const { tree, length } = indexTreeOf(targets)
   const [until] = [root, timestamp, snapshot, targets].map(({ expires }) => expires).sort()
   return {

@@ -3,7 +3,7 @@ import { canonicalJson } from './canonical.ts'
 import { openEnvelope } from './envelope.ts'
 import { type Instant, instantOf, secondsAfter } from './instant.ts'
 import type { JsonObject } from './json.ts'
-import type { SigningKey } from './key-file.ts'
+import type { PublicHalf, SigningKey } from './key-file.ts'
 import type { Metadata, RoleType } from './metadata.ts'
 import type { KeptChain } from './refresh.ts'
 import { type Root, readRoot } from './root.ts'
@@ -12,12 +12,20 @@ import { EMPTY_HASH, indexTreeTarget, type Statement } from './statement.ts'
 import { indexTreeOf, readTargets } from './targets.ts'
 import { requireThreshold } from './threshold.ts'
 
+/** The roles that sign day by day, on the machine that publishes. */
+export const ONLINE_ROLES = ['targets', 'snapshot', 'timestamp'] as const
+type OnlineRole = (typeof ONLINE_ROLES)[number]
+
+export type OnlineKeys = Readonly<Record<OnlineRole, SigningKey>>
+
 /** Who signs what. The keys of root are people's; where they are not at hand root is not renewed. */
-export interface ChainKeys {
+export interface ChainKeys extends OnlineKeys {
   readonly root: readonly SigningKey[]
-  readonly targets: SigningKey
-  readonly snapshot: SigningKey
-  readonly timestamp: SigningKey
+}
+
+/** Whom a first root names. Its own keys sign it; of the others it lists the public halves. */
+interface Founders extends Readonly<Record<OnlineRole, PublicHalf>> {
+  readonly root: readonly SigningKey[]
 }
 
 const DAY_SECONDS = 86_400
@@ -41,11 +49,11 @@ export function signedBytes(signed: JsonObject, keys: readonly SigningKey[]): Ui
 
 /** A first root: M of these people, one key for each of the other roles. */
 export function foundRoot(
-  keys: ChainKeys,
+  keys: Founders,
   { threshold, now }: { readonly threshold: number; readonly now: Date },
 ): Uint8Array {
   const all = [...keys.root, keys.targets, keys.snapshot, keys.timestamp]
-  const role = (members: readonly SigningKey[], needed: number): JsonObject => ({
+  const role = (members: readonly PublicHalf[], needed: number): JsonObject => ({
     keyids: members.map(({ keyid }) => keyid),
     threshold: needed,
   })
@@ -130,6 +138,19 @@ export function signTree(
   }
 }
 
+/** @throws {MirrorError} usage, naming the first role whose key the root does not list */
+export function requireListed(root: Root, keys: OnlineKeys): void {
+  for (const name of ONLINE_ROLES) {
+    const { keyid } = keys[name]
+    if (root.roles[name].keys.has(keyid)) continue
+    const listed = [...root.roles[name].keys.keys()].join(', ')
+    throw new MirrorError(
+      'usage',
+      `the ${name} key ${keyid} is not one that root ${root.version} lists for it: ${listed}`,
+    )
+  }
+}
+
 /** The next root differs from the last in version and expiry alone. */
 function renewedRoot(kept: KeptChain, keys: ChainKeys, now: Date, files: SignedFile[]): Root {
   const envelope = openEnvelope(kept.root, 'root.json')
@@ -145,7 +166,7 @@ function renewedRoot(kept: KeptChain, keys: ChainKeys, now: Date, files: SignedF
 }
 
 function signed(
-  type: Exclude<RoleType, 'root'>,
+  type: OnlineRole,
   version: number,
   body: JsonObject,
   key: SigningKey,

@@ -1,10 +1,12 @@
+import { MirrorError } from '../error.ts'
 import { LIMITS } from './limits.ts'
 import type { ArtifactBody } from './upstream.ts'
 
 /** What becomes of a body while it comes; none of the three throws. */
 export interface Sink {
   take(chunk: Uint8Array): void
-  end(): void
+  /** Hands the whole over, or says why it is of no use after all; then `fail` follows. */
+  end(): MirrorError | undefined
   fail(error: unknown): void
 }
 
@@ -13,6 +15,9 @@ export interface Receiver {
   resolve(body: ArtifactBody): void
   reject(error: unknown): void
 }
+
+/** Makes of what came what was meant, or says why that cannot be. */
+export type Decode = (pieces: readonly Uint8Array[]) => readonly Uint8Array[] | MirrorError
 
 /** How the body can be held back and given up. */
 export interface Flow {
@@ -30,17 +35,23 @@ export class Whole implements Sink {
   readonly #receiver: Receiver
   readonly #offset: number
   readonly #keepsCut: boolean
+  readonly #decode: Decode | undefined
   readonly #pieces: Uint8Array[] = []
   #received = 0
 
   /** `keepsCut`: what came of a cut body is handed out too, since an artifact can be continued. */
   constructor(
     receiver: Receiver,
-    options: { readonly offset: number; readonly keepsCut: boolean },
+    options: {
+      readonly offset: number
+      readonly keepsCut: boolean
+      readonly decode?: Decode | undefined
+    },
   ) {
     this.#receiver = receiver
     this.#offset = options.offset
     this.#keepsCut = options.keepsCut
+    this.#decode = options.decode
   }
 
   take(chunk: Uint8Array): void {
@@ -49,8 +60,11 @@ export class Whole implements Sink {
     if (this.#pieces.length > PIECES_MAX) joinTail(this.#pieces)
   }
 
-  end(): void {
-    this.#receiver.resolve({ offset: this.#offset, pieces: this.#pieces })
+  end(): MirrorError | undefined {
+    const pieces = this.#decode === undefined ? this.#pieces : this.#decode(this.#pieces)
+    if (pieces instanceof MirrorError) return pieces
+    this.#receiver.resolve({ offset: this.#offset, pieces })
+    return undefined
   }
 
   fail(error: unknown): void {
@@ -107,7 +121,7 @@ export class Chunks implements Sink, AsyncIterable<Uint8Array> {
     this.#wake?.()
   }
 
-  end(): void {
+  end(): undefined {
     this.#end = {}
     this.#wake?.()
   }

@@ -1,11 +1,15 @@
-import type { Agent, Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { MirrorError } from '../error.ts'
 import { Aborts } from './aborts.ts'
-import { type Asked, judge, type Taken, tooLong, type Verdict, wrongLength } from './answer.ts'
-import { Chunks, type Sink, Whole } from './body.ts'
+import { judge, type Taken, type Verdict } from './answer.ts'
+import { type Asked, isBulk, tooLong, wrongLength } from './asked.ts'
+import { Chunks, type Decode, type Sink, Whole } from './body.ts'
+import type { Route } from './egress.ts'
 import { Garbled, TransferCut } from './faults.ts'
+import { gunzip } from './gzip.ts'
 import type { Host } from './host.ts'
 import { LIMITS } from './limits.ts'
+import { refusedBy } from './proxy.ts'
 import type { HttpTimes } from './retry.ts'
 import type { ArtifactBody } from './upstream.ts'
 import { type Place, shown } from './url-policy.ts'
@@ -14,11 +18,12 @@ import { isSocketClosed, named } from './wire-errors.ts'
 /** What one exchange brings: a body, or what to do instead. */
 export type Answer =
   | Exclude<Verdict, Taken>
-  | { readonly next: 'took'; readonly body: ArtifactBody }
+  | { readonly next: 'took'; readonly body: ArtifactBody; readonly taken: Taken }
 
 /** What an exchange works with. `headers` is flat: name, value, name, value. */
 export interface ExchangeOptions {
-  readonly agent: Agent
+  readonly dispatcher: Dispatcher
+  readonly route: Route
   readonly host: Host
   readonly headers: readonly string[]
   readonly times: HttpTimes
@@ -73,17 +78,17 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   begin(): void {
-    const { agent, headers, times, signal } = this.#options
+    const { dispatcher, route, headers, times, signal } = this.#options
     this.#begun = performance.now()
     if (signal.aborted) {
       this.#giveUp(signal.reason)
       return
     }
     aborts.add(signal, this.#onAbort)
-    agent.dispatch(
+    dispatcher.dispatch(
       {
-        origin: this.#place.origin,
-        path: this.#place.path,
+        origin: route.origin,
+        path: route.path,
         method: 'GET',
         headers: headers as string[],
         headersTimeout: times.headersMs,
@@ -110,6 +115,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Controller, status: number, headers: Headers): void {
     // Interim answers say nothing; that they do not go on for ever is for the watch to see.
     if (status < 200) return
+    const { proxy } = this.#options.route
+    if (status === 407 && proxy !== undefined) {
+      controller.abort(refusedBy(proxy, new URL(this.#place.origin).host, status))
+      return
+    }
     this.#hasHead = true
     this.#options.host.answered()
     try {
@@ -124,23 +134,21 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#received += chunk.length
     if (this.#taken === undefined) {
       if (this.#received > LIMITS.discardedBytes) controller.abort(new Error('of no use'))
-    } else if (this.#taken.offset + this.#received > (this.#asked.length ?? this.#asked.bytesMax)) {
-      controller.abort(tooLong(this.#asked, this.#place))
+    } else if (this.#received > this.#taken.wireBytesMax) {
+      controller.abort(this.#tooMuch(this.#taken))
     } else {
       this.#sink?.take(chunk)
     }
   }
 
   onResponseEnd(): void {
-    const missing = this.#missing()
-    if (missing === undefined) this.#succeed()
-    else this.#fail(missing)
+    this.#finish()
   }
 
   onResponseError(_controller: Controller, error: Error): void {
     if (this.#isSettled) this.#close()
     else if (this.#isStale(error)) this.#beginAgain()
-    else if (this.#isAllHere()) this.#succeed()
+    else if (this.#isAllHere()) this.#finish()
     else this.#fail(error)
   }
 
@@ -157,12 +165,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     resolve(verdict)
   }
 
-  #sinkFor({ offset, length }: Taken): Sink {
+  #sinkFor(taken: Taken): Sink {
     const { resolve, reject } = this.#options
+    const { offset, length, isGzip } = taken
     const isArtifact = this.#asked.kind === 'artifact'
     if (!isArtifact || (length !== undefined && length <= LIMITS.wholeBytes)) {
-      const took = (body: ArtifactBody): void => resolve({ next: 'took', body })
-      return new Whole({ resolve: took, reject }, { offset, keepsCut: isArtifact })
+      const took = (body: ArtifactBody): void => resolve({ next: 'took', body, taken })
+      const decode = isGzip ? this.#gunzip : undefined
+      return new Whole({ resolve: took, reject }, { offset, keepsCut: isArtifact, decode })
     }
     const chunks = new Chunks({
       pause: () => {
@@ -172,8 +182,13 @@ class Exchange implements Dispatcher.DispatchHandler {
       resume: () => this.#controller?.resume(),
       abort: () => this.#giveUp(new Error('the reader left')),
     })
-    resolve({ next: 'took', body: { offset, chunks } })
+    resolve({ next: 'took', body: { offset, chunks }, taken })
     return chunks
+  }
+
+  readonly #gunzip: Decode = pieces => {
+    const bytes = gunzip(Buffer.concat(pieces), this.#asked, this.#place)
+    return bytes instanceof Uint8Array ? [bytes] : bytes
   }
 
   /** An answer that is an error but no damage: its body is thrown away, its connection kept. */
@@ -188,12 +203,17 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
   }
 
-  #succeed(): void {
+  /** The last byte came: the body is whole and handed over, or of no use. */
+  #finish(): void {
+    const fault = this.#missing() ?? this.#sink?.end()
+    if (fault !== undefined) {
+      this.#fail(fault)
+      return
+    }
     this.#close()
     if (this.#taken === undefined) return
     this.#isSettled = true
     this.#options.host.served()
-    this.#sink?.end()
   }
 
   #fail(cause: Error): void {
@@ -225,20 +245,23 @@ class Exchange implements Dispatcher.DispatchHandler {
     aborts.remove(this.#options.signal, this.#onAbort)
   }
 
-  /** What a body of signed length lacks at its end; a framed one of another length is no cut. */
-  #missing(): MirrorError | undefined {
-    const { length } = this.#asked
-    if (this.#taken === undefined || length === undefined || this.#received === length) {
-      return undefined
-    }
-    if (this.#taken.isFramed) return wrongLength(this.#asked, this.#place, this.#received)
-    const message = `${shown(this.#place)}: cut after ${this.#received} of ${length} bytes`
-    return new TransferCut(message)
+  #tooMuch({ exact }: Taken): MirrorError {
+    if (exact === undefined) return tooLong(this.#asked, this.#place)
+    return wrongLength(this.#asked, this.#place, { expected: exact, found: 'more' })
   }
 
-  /** A body without frame is whole at its signed length, however its connection ended. */
+  /** What a body of known length lacks at its end; a framed one of another length is no cut. */
+  #missing(): MirrorError | undefined {
+    const { exact, isFramed } = this.#taken ?? {}
+    const found = this.#received
+    if (exact === undefined || found === exact) return undefined
+    if (isFramed) return wrongLength(this.#asked, this.#place, { expected: exact, found })
+    return new TransferCut(`${shown(this.#place)}: cut after ${found} of ${exact} bytes`)
+  }
+
+  /** A body without frame is whole at its known length, however its connection ended. */
   #isAllHere(): boolean {
-    return this.#taken?.isFramed === false && this.#missing() === undefined
+    return this.#taken?.isFramed === false && this.#received === this.#taken.exact
   }
 
   /** A kept connection that the server was just closing: asked once more, free (RFC 9112 9.3.1). */
@@ -254,13 +277,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.begin()
   }
 
-  /** Undici times each silence; this times the whole, or for an artifact the rate, head included. */
+  /** Undici times each silence; this times the whole, or for bulk the rate, head included. */
   #watch(): void {
     const { requestMs, floorWindowMs } = this.#options.times
-    this.#timer =
-      this.#asked.kind === 'artifact'
-        ? setInterval(() => this.#checkRate(), floorWindowMs)
-        : setTimeout(() => this.#tooSlow(`took longer than ${requestMs / 1000} s`), requestMs)
+    this.#timer = isBulk(this.#asked)
+      ? setInterval(() => this.#checkRate(), floorWindowMs)
+      : setTimeout(() => this.#tooSlow(`took longer than ${requestMs / 1000} s`), requestMs)
   }
 
   #checkRate(): void {

@@ -1,5 +1,6 @@
 import type { MirrorError } from '../error.ts'
 import { HostGone } from './faults.ts'
+import { RequestRate } from './request-rate.ts'
 import { backoff, type HttpTimes, wait } from './retry.ts'
 
 /** What a host needs to know to judge itself. */
@@ -7,6 +8,8 @@ export interface HostOptions {
   readonly tries: number
   readonly times: HttpTimes
   readonly random: () => number
+  /** So many requests are begun at most; undefined: as many as there are. */
+  readonly requestsPerSecond?: number | undefined
 }
 
 /**
@@ -24,21 +27,27 @@ export class Host {
   #silences = 0
   #answeredAt = Number.NEGATIVE_INFINITY
   #troubleSince: number | undefined
+  readonly #rate: RequestRate | undefined
   /** Whether an answer was ever completed: only then can a socket be one that was used before. */
   hasServed = false
 
   constructor(origin: string, options: HostOptions) {
     this.#origin = origin
     this.#options = options
+    const { requestsPerSecond } = options
+    if (requestsPerSecond !== undefined) this.#rate = new RequestRate(requestsPerSecond)
   }
 
-  /** Waits until requests may go; throws where the host is done. Woken one after another. */
+  /** Waits until this request may go; throws where the host is done. */
   async ready(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    for (let left = this.#left(); left > 0; left = this.#left()) {
-      await wait(left + this.#options.random() * this.#options.times.backoffMs, signal)
-    }
-    if (this.#gone !== undefined) throw this.#gone
+    await this.#unbraked(signal)
+    if (this.#rate === undefined) return
+    const ms = this.#rate.take(performance.now())
+    // a timer knows no less
+    if (ms >= 1) await wait(ms, signal)
+    // a brake that was set meanwhile holds this one too
+    await this.#unbraked(signal)
   }
 
   /** The head of an answer came, whatever it says. */
@@ -71,6 +80,11 @@ export class Host {
 
   /** A try without an answer, begun then: the error to throw, which may be that the host is gone. */
   unanswered(begun: number, error: MirrorError): MirrorError {
+    // somebody on the way knows that no other try will help
+    if (error instanceof HostGone) {
+      this.#gone ??= error
+      return this.#gone
+    }
     // Requests that were under way together fail together: one round, one count.
     if (this.#answeredAt >= begun || begun < this.#brakedUntil) return this.failed(begun, error)
     this.#silences += 1
@@ -90,6 +104,14 @@ export class Host {
       `${error.message}; nothing was completed in ${Math.round(ms / 1000)} s`,
       error,
     )
+  }
+
+  /** Woken one after another. */
+  async #unbraked(signal: AbortSignal): Promise<void> {
+    for (let left = this.#left(); left > 0; left = this.#left()) {
+      await wait(left + this.#options.random() * this.#options.times.backoffMs, signal)
+    }
+    if (this.#gone !== undefined) throw this.#gone
   }
 
   #left(): number {

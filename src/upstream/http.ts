@@ -1,35 +1,61 @@
-import { Agent } from 'undici'
 import { MirrorError } from '../error.ts'
-import type { Asked } from './answer.ts'
+import { type Asked, isBulk, type SmallKind } from './asked.ts'
+import { Egress, type EgressOptions, type Route } from './egress.ts'
 import { type Answer, exchange } from './exchange.ts'
 import { Garbled, Unavailable, WrongForm } from './faults.ts'
 import { Host, type HostOptions } from './host.ts'
 import { LIMITS } from './limits.ts'
+import { rangeHeader } from './range.ts'
 import { backoff, HTTP_TIMES, type HttpTimes, wait } from './retry.ts'
 import type { ArtifactBody } from './upstream.ts'
 import { followed, type Place, shown } from './url-policy.ts'
+import { conditionFor, type Validators, validatorsOf } from './validators.ts'
 
 /** How the client behaves towards its hosts. */
-export interface HttpOptions {
+export interface HttpOptions extends Partial<Omit<EgressOptions, 'times'>> {
   /** `crateferry/VERSION (+URL; contact)`: who asks, and how to reach them. */
   readonly userAgent: string
-  readonly connections?: number
   /** How often one answer is asked for in all. */
   readonly tries?: number
   readonly times?: Partial<HttpTimes>
   /** Hosts (with their port, where it is not the scheme's own) that a redirect may lead to. */
   readonly redirectHosts?: readonly string[]
+  /** For each host, over all transfers. */
+  readonly requestsPerSecond?: number | undefined
   readonly random?: () => number
 }
 
 /** What is asked for beside the place. */
 export interface Request {
-  readonly kind: Exclude<Asked['kind'], 'artifact'>
+  readonly kind: SmallKind
+  /** The most that is taken, after decoding. */
   readonly bytesMax: number
   /** The signed length, where there is one. */
   readonly length?: number
   readonly signal: AbortSignal
 }
+
+/** A small thing that may have been had before, with what its answer then said of itself. */
+export interface Revalidation extends Pick<Request, 'kind' | 'bytesMax' | 'signal'> {
+  readonly etag?: string | undefined
+  readonly lastModified?: string | undefined
+}
+
+/** It is as it was, or it comes anew with what is to be remembered of it. */
+export type Revalidated =
+  | { readonly isUnchanged: true }
+  | ({ readonly isUnchanged: false; readonly bytes: Uint8Array } & Validators)
+
+/** A part of a file, and what it is a part of. */
+export interface Part {
+  readonly bytes: Uint8Array
+  /** The length of the whole file. */
+  readonly total: number
+  readonly etag: string | undefined
+}
+
+type Took = Extract<Answer, { readonly next: 'took' }>
+type Settled = Exclude<Answer, { readonly next: 'follow' | 'wait' }>
 
 /**
  * The one polite client: HTTP/1.1 over undici's `dispatch`, never `fetch` (which inflates without
@@ -38,44 +64,64 @@ export interface Request {
  * (the brake, that it is gone) holds that long.
  */
 export class HttpClient {
-  readonly #agent: Agent
+  readonly #egress: Egress
   readonly #hosts = new Map<string, Host>()
   readonly #host: HostOptions
-  readonly #headers: readonly string[]
+  readonly #bulkHeaders: readonly string[]
+  readonly #smallHeaders: readonly string[]
   readonly #redirectHosts: readonly string[]
 
   constructor(options: HttpOptions) {
     const times = { ...HTTP_TIMES, ...options.times }
-    this.#host = { times, tries: options.tries ?? 3, random: options.random ?? Math.random }
-    this.#headers = ['accept-encoding', 'identity', 'user-agent', options.userAgent]
+    const { userAgent, tries = 3, random = Math.random, requestsPerSecond } = options
+    this.#host = { times, tries, random, requestsPerSecond }
+    this.#bulkHeaders = ['accept-encoding', 'identity', 'user-agent', userAgent]
+    this.#smallHeaders = ['accept-encoding', 'gzip', 'user-agent', userAgent]
     this.#redirectHosts = options.redirectHosts ?? []
-    this.#agent = new Agent({
-      allowH2: false,
-      connections: options.connections ?? 32,
-      pipelining: 1,
-      connect: { timeout: times.connectMs },
-      headersTimeout: times.headersMs,
-      bodyTimeout: times.bodyMs,
-      keepAliveTimeout: 4000,
-      maxHeaderSize: LIMITS.headerBytes,
-      maxResponseSize: LIMITS.artifactBytes,
-    })
+    this.#egress = new Egress({ connections: 32, ...options, times })
   }
 
   /** A small thing, whole; asked for again while that may help. */
   async get(place: Place, { kind, bytesMax, length, signal }: Request): Promise<Uint8Array> {
     const asked = { kind, bytesMax, length, offset: 0 }
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const body = await this.#body(place, asked, signal)
-        if ('pieces' in body) return joined(body.pieces)
-        throw new Error(`${kind} in chunks`)
-      } catch (error) {
-        if (!(error instanceof MirrorError) || !error.transient) throw error
-        if (attempt >= this.#triesFor(error)) throw error
-        await this.pause(attempt, error, { signal })
-      }
-    }
+    return small(await this.#answered(place, asked, signal)).bytes
+  }
+
+  /**
+   * A small thing anew, or that it is unchanged, which is believed only where we asked whether it
+   * is: what the validators are of, only the caller knows.
+   */
+  async revalidate(
+    place: Place,
+    { kind, bytesMax, etag, lastModified, signal }: Revalidation,
+  ): Promise<Revalidated> {
+    const condition = conditionFor({ etag, lastModified })
+    const asked = { kind, bytesMax, length: undefined, offset: 0, condition }
+    const answer = await this.#answered(place, asked, signal)
+    if (answer.next === 'unchanged') return { isUnchanged: true }
+    const { bytes, taken } = small(answer)
+    return { isUnchanged: false, bytes, ...validatorsOf(taken.headers) }
+  }
+
+  /**
+   * At most `length` bytes of a large file from `offset` on, fewer only at its end. Who reads
+   * several hands in the ETag of the first, so that no two files are put together; a server that
+   * gives none is not noticed to change its file but by a checksum inside.
+   */
+  async part(
+    place: Place,
+    options: {
+      readonly offset: number
+      readonly length: number
+      readonly etag?: string | undefined
+      readonly signal: AbortSignal
+    },
+  ): Promise<Part> {
+    const { offset, length, etag, signal } = options
+    if (length < 1 || length > LIMITS.partBytes) throw new RangeError(`a part of ${length} bytes`)
+    const asked = { kind: 'part', bytesMax: length, length: undefined, offset, etag } as const
+    const { bytes, taken } = small(await this.#answered(place, asked, signal))
+    return { bytes, total: taken.total ?? bytes.length, etag: validatorsOf(taken.headers).etag }
   }
 
   /**
@@ -102,7 +148,7 @@ export class HttpClient {
 
   /** Ends what is still under way; nothing is asked for after it. */
   async close(): Promise<void> {
-    await this.#agent.destroy()
+    await this.#egress.destroy()
   }
 
   async #body(place: Place, asked: Asked, signal: AbortSignal): Promise<ArtifactBody> {
@@ -113,29 +159,39 @@ export class HttpClient {
     throw new Error('a whole answer to begin again with')
   }
 
+  /** The settled answer of the first try that has one; asked for again while that may help. */
+  async #answered(place: Place, asked: Asked, signal: AbortSignal): Promise<Settled> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#settled(place, asked, signal)
+      } catch (error) {
+        if (!(error instanceof MirrorError) || !error.transient) throw error
+        if (attempt >= this.#triesFor(error)) throw error
+        await this.pause(attempt, error, { signal })
+      }
+    }
+  }
+
   /** One answer that is not a redirect and not a plea for patience. */
-  async #settled(
-    home: Place,
-    asked: Asked,
-    signal: AbortSignal,
-  ): Promise<Extract<Answer, { readonly next: 'took' | 'restart' }>> {
+  async #settled(home: Place, asked: Asked, signal: AbortSignal): Promise<Settled> {
     let place = home
     let redirects = 0
     let waits = 0
     for (;;) {
       const answer = await this.#exchange(place, asked, signal)
-      if (answer.next === 'took' || answer.next === 'restart') return answer
       if (answer.next === 'wait') {
         waits += 1
         // The brake counts against the host; this bounds one answer of a host that serves others.
         if (waits >= this.#host.tries) throw new Unavailable(`${answer.why}, ${waits} times`)
-      } else {
+      } else if (answer.next === 'follow') {
         redirects += 1
         if (redirects > LIMITS.redirects) {
           const message = `${shown(home)}: more than ${LIMITS.redirects} redirects`
           throw new WrongForm('incomplete', message)
         }
         place = followed(place, answer.location, { home, hosts: this.#redirectHosts })
+      } else {
+        return answer
       }
     }
   }
@@ -146,15 +202,32 @@ export class HttpClient {
       origin => new Host(origin, this.#host),
     )
     await host.ready(signal)
-    const { offset } = asked
-    const headers = offset === 0 ? this.#headers : [...this.#headers, 'range', `bytes=${offset}-`]
+    const route = this.#egress.route(place)
+    const headers = this.#headersFor(asked, route)
     const { times } = this.#host
-    return exchange(place, asked, { agent: this.#agent, host, headers, times, signal })
+    const { agent: dispatcher } = this.#egress
+    return exchange(place, asked, { dispatcher, route, host, headers, times, signal })
+  }
+
+  #headersFor(asked: Asked, route: Route): readonly string[] {
+    const range = rangeHeader(asked)
+    return [
+      ...(isBulk(asked) ? this.#bulkHeaders : this.#smallHeaders),
+      ...(range === undefined ? [] : ['range', range]),
+      ...(asked.condition ?? []),
+      ...(route.headers ?? []),
+    ]
   }
 
   #triesFor(error: MirrorError): number {
     return error instanceof Garbled ? Math.min(2, this.#host.tries) : this.#host.tries
   }
+}
+
+/** Of a small answer, which came whole. */
+function small(answer: Settled): Took & { readonly bytes: Uint8Array } {
+  if (answer.next !== 'took' || !('pieces' in answer.body)) throw new Error('an answer in chunks')
+  return { ...answer, bytes: joined(answer.body.pieces) }
 }
 
 function joined(pieces: readonly Uint8Array[]): Uint8Array {

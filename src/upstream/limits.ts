@@ -8,6 +8,10 @@ export const LIMITS: {
   readonly tileBytes: number
   readonly indexFileBytes: number
   readonly artifactBytes: number
+  /** Of an upstream's config.json, of a feed of its news, and of a part of a large file. */
+  readonly configBytes: number
+  readonly feedBytes: number
+  readonly partBytes: number
   /** Up to here a body is one buffer and its connection is free when we get it; above, chunks. */
   readonly wholeBytes: number
   /** What lies between the socket and a slow disk, for each artifact in chunks. */
@@ -20,6 +24,9 @@ export const LIMITS: {
   tileBytes: 65_536,
   indexFileBytes: 64 * MIB,
   artifactBytes: 1024 * MIB,
+  configBytes: 65_536,
+  feedBytes: 16 * MIB,
+  partBytes: 8 * MIB,
   wholeBytes: MIB,
   queuedBytes: MIB,
   discardedBytes: 65_536,

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isHttpDate } from './http-date.ts'
 
 /** How long the client waits for what. All of it can be made short, so that tests run the real one. */
 export interface HttpTimes {
@@ -40,14 +41,11 @@ export function backoff(
   return Math.min(times.backoffMs * 2 ** (attempt - 1), times.backoffMsMax) * (0.5 + random() / 2)
 }
 
-const HTTP_DATE =
-  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
-
 /** Whole seconds, or a date ahead of us (RFC 9110 10.2.3); anything else says nothing. */
 export function retryAfter(value: unknown, now: Date): number | undefined {
   if (typeof value !== 'string') return undefined
   if (/^\d{1,12}$/.test(value)) return Number(value) * 1000
-  const ms = HTTP_DATE.test(value) ? Date.parse(value) - now.getTime() : Number.NaN
+  const ms = isHttpDate(value) ? Date.parse(value) - now.getTime() : Number.NaN
   return ms >= 0 ? ms : undefined
 }
 

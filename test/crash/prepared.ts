@@ -36,17 +36,18 @@ export async function prepared(work: (at: Prepared) => Promise<void>): Promise<v
 /** A kill needs no disk, and a disk that others write to makes every flush wait for them. */
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
-/** Runs a sync of a copy of `before` under the shim, and looks at what it left. */
+/** Runs a command, `sync` unless told, on a copy of `before` under the shim, and looks at what it left. */
 export async function faulted(
   before: string,
   fault: Fault | 'count',
   look: (mirror: string, run: FaultRun) => Promise<void> | void,
   program = 'bin/crateferry.js',
+  command: readonly string[] = ['sync'],
 ): Promise<FaultRun> {
   await using scratch = await mkdtempDisposable(join(SCRATCH, 'crateferry-crash-'))
   const mirror = join(scratch.path, 'mirror')
   cpSync(before, mirror, { recursive: true })
-  const run = await runWithFault(process.execPath, [program, 'sync', '--mirror', mirror], {
+  const run = await runWithFault(process.execPath, [program, ...command, '--mirror', mirror], {
     prefix: mirror,
     fault,
     env: { ...process.env, NODE_OPTIONS: '' },

@@ -16,7 +16,7 @@ test('wrong usage is exit 64 with one line', { timeout: 60_000 }, async () => {
   await refused(64, /unknown option '--dry-rum'/, 'sync', '--dry-rum')
   await refused(64, /unknown command/, 'snyc')
   await refused(64, /whole number/, 'sync', '--limit-bytes', '-1')
-  await refused(64, /required option '--root <file>'/, 'init', 'x')
+  await refused(64, /give either --root FILE, or --observed/, 'init', 'x')
   await refused(64, /not CRATE or CRATE@VERSION/, 'verify', '../x')
   const help = await expectExit(0, 'sync', '--help')
   expect(help.stdout).toMatch(/Example:[\s\S]*Exit codes:[\s\S]* 30 {2}busy/)

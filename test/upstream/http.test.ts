@@ -13,22 +13,22 @@ function fetched(client: HttpClient, server: RawServer, path: string): Promise<s
   return client.get(server.at(path), request).then(bytes => Buffer.from(bytes).toString())
 }
 
-test('a request says who asks, takes no coding, and says nothing else', async () => {
+test('a request says who asks and which codings it takes, and says nothing else', async () => {
   await using server = await serveRaw(socket => socket.write(ok('fine')))
   const userAgent = 'crateferry/9.9 (+https://example.org; ops@example.org)'
   await using client = new TestClient({ userAgent })
   const signal = AbortSignal.timeout(10_000)
   await client.get(server.at('/a?b=c'), { ...TILE, signal })
   await client.artifact(server.at('/x'), { offset: 60, signal })
-  const lines = [
+  const lines = (coding: string): string[] => [
     `host: ${server.host}`,
     'connection: keep-alive',
-    'accept-encoding: identity',
+    `accept-encoding: ${coding}`,
     `user-agent: ${userAgent}`,
   ]
   expect(server.requests.map(({ head }) => head.trimEnd().split('\r\n'))).toEqual([
-    ['GET /a?b=c HTTP/1.1', ...lines],
-    ['GET /x HTTP/1.1', ...lines, 'range: bytes=60-'],
+    ['GET /a?b=c HTTP/1.1', ...lines('gzip')],
+    ['GET /x HTTP/1.1', ...lines('identity'), 'range: bytes=60-'],
   ])
 })
 

@@ -40,5 +40,7 @@ test('a certificate that nobody vouches for is never accepted, and the message s
   const error = await client.get({ origin, path: '/' }, request).catch(error => error)
   expect(error).toBeInstanceOf(HostGone)
   expect(error).toMatchObject({ code: 'incomplete' })
-  expect(error.message).toContain(`cannot connect to ${origin}: DEPTH_ZERO_SELF_SIGNED_CERT`)
+  expect(error.message).toContain(
+    `cannot connect to ${origin}: its certificate is not trusted (DEPTH_ZERO_SELF_SIGNED_CERT); give its CA as upstream.ca-file`,
+  )
 })

@@ -216,18 +216,24 @@ test.concurrent.for<[string, Kind, Script, Outcome]>([
   ],
   ['a gzip bomb', 'metadata', say(ok(ZEROS, 'content-encoding: gzip')), refused],
   ['gzip twice', 'metadata', say(ok(BODY, 'content-encoding: gzip, gzip')), refused],
+  ['deflate', 'metadata', say(ok(BODY, 'content-encoding: deflate')), refused],
   [
     'gzip in two headers',
     'metadata',
     say(ok(BODY, 'content-encoding: identity', 'content-encoding: gzip')),
     refused,
   ],
-  ['gzip claimed of plain bytes', 'metadata', say(ok(BODY, 'content-encoding: GZIP')), refused],
+  [
+    'gzip claimed of plain bytes',
+    'metadata',
+    say(ok(BODY, 'content-encoding: GZIP')),
+    { ...refused, says: /says that it is gzip, and is not/ },
+  ],
   [
     'a gzip body cut, lengths consistent',
     'metadata',
     say(ok(gzipSync(BODY).subarray(0, 60), 'content-encoding: gzip')),
-    { ...refused, says: /encoded as "gzip", which was not asked for/ },
+    { ...cut, says: /cut after 60 bytes of gzip/ },
   ],
   [
     'gzip as a transfer coding',
@@ -235,8 +241,8 @@ test.concurrent.for<[string, Kind, Script, Outcome]>([
     say(answer('200 OK', ['transfer-encoding: gzip, chunked'], chunk(BODY))),
     refused,
   ],
-  ['gzip', 'tile', say(ok(BODY, 'content-encoding: gzip')), odd],
-  ['gzip', 'index file', say(ok(BODY, 'content-encoding: gzip')), odd],
+  ['brotli', 'tile', say(ok(BODY, 'content-encoding: br')), odd],
+  ['zstd', 'index file', say(ok(BODY, 'content-encoding: zstd')), odd],
   [
     'a length over the limit',
     'metadata',

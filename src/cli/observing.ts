@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Config } from '../config.ts'
+import { MirrorError } from '../error.ts'
+import type { CrateName } from '../registry/crate-name.ts'
+import { CONFIGURATION } from '../store/layout.ts'
+import type { Mirror } from '../store/mirror.ts'
+import { RegistryObserver } from '../sync/observe-registry.ts'
+import type { Run } from '../sync/run.ts'
+import { readNames } from '../upstream/names-file.ts'
+import { sparseRegistry } from '../upstream/sparse-registry.ts'
+import { requireSecure } from './init-observed.ts'
+import { httpClient } from './writing.ts'
+
+/** Lends an observer of the configured registry to `work`. */
+export async function withObserver<Result>(
+  config: Config,
+  run: Run,
+  { isSweepAsked }: { readonly isSweepAsked: boolean },
+  work: (observer: RegistryObserver) => Promise<Result>,
+): Promise<Result> {
+  const { mirror } = run.writer
+  const { index, artifacts, feeds, dump, advisories } = config.upstream
+  if (index === undefined || artifacts === undefined) {
+    throw new MirrorError(
+      'usage',
+      `${join(mirror.root, CONFIGURATION)}: an observed upstream needs upstream.index and upstream.artifacts`,
+    )
+  }
+  requireSecure(index, 'upstream.index')
+  requireSecure(artifacts, 'upstream.artifacts')
+  const registry = sparseRegistry(
+    { index, artifacts, feeds, dump, advisories },
+    httpClient(config, mirror.root),
+  )
+  try {
+    const { sweepHours } = config.sync
+    const { holdDays } = config.guard
+    const names = namesOf(config, mirror)
+    const options = { sweepHours, holdDays, isSweepAsked, names, random: Math.random }
+    return await work(new RegistryObserver(run, registry, options))
+  } finally {
+    await registry.close()
+  }
+}
+
+function namesOf({ upstream }: Config, mirror: Mirror): readonly CrateName[] {
+  if (upstream.namesFile === undefined) return []
+  const file = resolve(mirror.root, upstream.namesFile)
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new MirrorError('usage', `cannot read upstream.names-file ${file}`, { cause: error })
+  }
+  return readNames(text, file)
+}

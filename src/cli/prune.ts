@@ -1,0 +1,52 @@
+import { type PruneReport, prune } from '../sync/prune.ts'
+import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { bytesText } from './report.ts'
+import { asWriter, syncSettings } from './writing.ts'
+
+export interface PruneCommandOptions {
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+}
+
+/** `crateferry prune [--dry-run] [--yes]`: removes what nothing names. */
+export async function pruneCommand(
+  context: Context,
+  { dryRun: isDryRun = false, yes: isConfirmed = false }: PruneCommandOptions,
+): Promise<number> {
+  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { keepDays } = config.store
+  const outcome = await asWriter(
+    context,
+    {
+      command: isDryRun ? 'prune --dry-run' : 'prune',
+      mirror,
+      settings: syncSettings(config, mirror),
+    },
+    async run => {
+      const report = await prune(run, { keepDays, isDryRun, isConfirmed })
+      const facts = { ...report }
+      context.out.result({ ok: true, exit: 0, isDryRun, ...facts }, lines(report, isDryRun))
+      return { exit: 0, facts }
+    },
+  )
+  return outcome.exit
+}
+
+function lines(report: PruneReport, isDryRun: boolean): string[] {
+  const { snapshots, metadata, tiles, indexFiles, artifacts, of, isMuch } = report
+  const files = [artifacts, indexFiles, tiles, metadata]
+  const bytes = files.reduce((sum, one) => sum + one.bytes, 0)
+  if (snapshots.length === 0 && files.every(one => one.files === 0)) {
+    return [`nothing to remove: all ${of.files} artifacts are named`]
+  }
+  const parts = [
+    `${artifacts.files} of ${of.files} artifacts (${bytesText(artifacts.bytes)})`,
+    `${indexFiles.files} index files`,
+    `${tiles.files} tiles`,
+    `${metadata.files} metadata files`,
+    `${snapshots.length} old snapshots`,
+  ]
+  const line = `${parts.join(', ')}: ${bytesText(bytes)}`
+  if (!isDryRun) return [`removed ${line}`]
+  return [`would remove ${line}`, ...(isMuch ? ['so much goes only with --yes'] : [])]
+}

@@ -1,0 +1,24 @@
+import { openEnvelope } from './envelope.ts'
+import { type KeptChain, type Vouched, vouchedBy } from './refresh.ts'
+import { type Root, readRoot } from './root.ts'
+import { TrustedSet } from './trusted.ts'
+
+/**
+ * What a chain that lies here whole vouches for, verified from its root down once more. Asks nobody,
+ * and judges neither age nor floors: that is for whoever follows it. Undefined: nothing is signed.
+ */
+export function vouchedByKept(kept: KeptChain): Omit<Vouched, 'warnings'> | undefined {
+  const { timestamp, snapshot, targets } = kept
+  if (timestamp === undefined || snapshot === undefined || targets === undefined) return undefined
+  const how = { isKept: true }
+  const trusted = new TrustedSet(kept.root, 'root.json', how)
+  trusted.setTimestamp(trusted.readTimestamp(timestamp, 'timestamp.json', how))
+  trusted.setSnapshot(trusted.readSnapshot(snapshot, 'snapshot.json', how))
+  trusted.setTargets(trusted.readTargets(targets, 'targets.json', how))
+  return vouchedBy(trusted)
+}
+
+/** Whose keys a root names; whether it is the right one was settled when it was pinned. */
+export function rootOf(bytes: Uint8Array, file: string): Root {
+  return readRoot(openEnvelope(bytes, file))
+}

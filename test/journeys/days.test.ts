@@ -1,0 +1,121 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { sha256 } from '../../src/registry/checksum.ts'
+import { CratesIo } from '../crates-io.ts'
+import { Observing, type Told } from '../observing.ts'
+
+/**
+ * Thirty simulated days of a registry that signs nothing: a tick every few hours, a sweep each
+ * night, and everything that may happen to one. After each day the mirror is what the registry
+ * served at the last closed sweep, but for what `status` lists with a reason.
+ */
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+
+/** Days on which something special happens; on all others people publish and yank. */
+const EVENTS: Readonly<Record<number, (story: Story) => void | Promise<void>>> = {
+  3: ({ registry }) => registry.yank('steady-02', '1.0.0'),
+  4: ({ registry }) => registry.unyank('steady-02', '1.0.0'),
+  6: ({ registry }) => registry.deleteVersion('steady-03', '1.0.0'),
+  9: ({ registry }) => registry.deleteCrate('fleeting'),
+  12: ({ registry }) => {
+    registry.deleteCrate('reused')
+  },
+  14: ({ registry }) => {
+    registry.publish('reused', '1.0.0', { bytes: Buffer.from('other bytes of the same version') })
+  },
+  17: ({ registry }) => registry.captivePortal(true),
+  18: ({ registry }) => registry.captivePortal(false),
+  20: story => {
+    story.cutsSweep = true
+  },
+  22: ({ registry }) => {
+    registry.deleteVersion('wicked', '1.0.1')
+    registry.advisory('RUSTSEC-2026-0900', 'wicked', 'wicked was removed for malicious code')
+  },
+  25: ({ registry }) => registry.stale(12 * 60),
+  26: ({ registry }) => registry.stale(0),
+}
+
+interface Story {
+  readonly registry: CratesIo
+  cutsSweep: boolean
+}
+
+test('thirty days: the mirror is what the registry was, nothing is lost, all is told', {
+  timeout: 240_000,
+}, async () => {
+  await using registry = await CratesIo.start({ now: new Date('2026-03-01T00:00:00Z') })
+  for (let n = 1; n <= 30; n += 1) registry.publish(steady(n), '1.0.0')
+  registry.publish('fleeting', '0.1.0')
+  registry.publish('reused', '1.0.0')
+  registry.publish('wicked', '1.0.0')
+  registry.publish('wicked', '1.0.1')
+  registry.advance(DAY)
+  await using mirror = await Observing.make(registry)
+  expect((await mirror.sync()).exit).toBe(0)
+
+  const story: Story = { registry, cutsSweep: false }
+  const artifacts = new Set<string>()
+  const told: { readonly day: number; readonly run: Told }[] = []
+  for (let day = 1; day <= 30; day += 1) {
+    await EVENTS[day]?.(story)
+    registry.publish(steady(day), `1.0.${day}`)
+    if (day % 5 === 0) registry.publish(`new-${day}`, '0.1.0')
+    for (let hour = 0; hour < 24; hour += 6) {
+      registry.advance(6 * HOUR)
+      if (story.cutsSweep && hour === 18) await cutTheSweep(story, mirror)
+      registry.requests.clear()
+      told.push({ day, run: await mirror.sync() })
+      if (registry.requests.count(/^\/api\//) > 0) throw new Error('the API host was asked')
+    }
+    await compare(day, registry, mirror, artifacts)
+  }
+  expect(told.filter(({ run }) => run.exit === 17).map(({ day }) => day)).toContain(14)
+  expect(new Set(told.filter(({ run }) => run.exit === 3).map(({ day }) => day))).toContain(17)
+  const verified = await mirror.verify()
+  expect(verified.exit, verified.said.join('\n')).toBe(0)
+})
+
+const steady = (n: number): string => `steady-${String(n).padStart(2, '0')}`
+
+/** An outage in the midst of a sweep: it stays open, and the next run goes on with it. */
+async function cutTheSweep(story: Story, mirror: Observing): Promise<void> {
+  story.cutsSweep = false
+  story.registry.misbehave(/^\/index\/st/, { kind: 'close' }, { skip: 10 })
+  expect((await mirror.sync({ sweep: true })).exit).toBe(3)
+  expect(await mirror.status()).toMatchObject({ sweep: { closed: null } })
+  story.registry.behave()
+}
+
+/** Byte for byte what the registry serves, or listed with a reason; and no artifact ever goes. */
+async function compare(
+  day: number,
+  registry: CratesIo,
+  mirror: Observing,
+  artifacts: Set<string>,
+): Promise<void> {
+  const status = await mirror.status()
+  const listed = { ...(status['held'] as object), ...(status['kept'] as object) }
+  const excused = new Set(Object.keys(listed))
+  const isPortal = day === 17
+  for (const [path, bytes] of registry.state()) {
+    if (excused.has(path) || isPortal) continue
+    const file = join(mirror.mirror, 'public/index', path)
+    const found = existsSync(file) ? await readFile(file, 'utf8') : 'nothing'
+    expect(found, `day ${day}: ${path}`).toBe(bytes.toString())
+    for (const line of bytes.toString().trimEnd().split('\n')) {
+      artifacts.add(`${path.slice(0, path.lastIndexOf('/'))}/${JSON.parse(line).cksum}`)
+    }
+  }
+  for (const name of artifacts) {
+    const [prefix, cksum] = [name.slice(0, name.lastIndexOf('/')), name.slice(-64)]
+    const file = join(mirror.mirror, 'public/crates', prefix, `${cksum}.crate`)
+    const quarantined = join(mirror.mirror, 'state/quarantine', `${cksum}.crate`)
+    const there = existsSync(file) ? file : quarantined
+    expect(sha256(await readFile(there)), `day ${day}: ${name}`).toBe(cksum)
+  }
+}

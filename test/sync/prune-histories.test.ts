@@ -1,0 +1,106 @@
+import { readdirSync } from 'node:fs'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { prune } from '../../src/sync/prune.ts'
+import { Progress } from '../../src/sync/run.ts'
+import { verify } from '../../src/sync/verify.ts'
+import { isFault } from '../../src/sync/verify-finding.ts'
+import { History } from '../history.ts'
+import { immutableFiles, namedBy, type SnapshotRecord, snapshotsOf } from '../named-files.ts'
+
+const KEEP_DAYS = 7
+const DAY_MS = 86_400_000
+
+/** What happens to one crate, and how many days pass until the next thing. */
+interface Event {
+  readonly kind: 'publish' | 'share' | 'lose' | 'yank' | 'remove version' | 'remove crate' | 'prune'
+  readonly crate: string
+  readonly days: number
+}
+
+const event: fc.Arbitrary<Event> = fc.record({
+  kind: fc.constantFrom(
+    ...(['publish', 'share', 'lose', 'yank', 'remove version', 'remove crate', 'prune'] as const),
+  ),
+  // of two prefixes, and enough of them for a tree of more than one tile
+  crate: fc.oneof(
+    fc.constantFrom('serde', 'tokio', 'serde-json'),
+    fc.integer({ min: 0, max: 69 }).map(n => `crate-${n}`),
+  ),
+  days: fc.constantFrom(0, 0, 1, 3, 8),
+})
+
+async function happen(history: History, { kind, crate, days }: Event): Promise<void> {
+  history.pass(days)
+  if (kind === 'prune') return await pruneAndCheck(history)
+  if (kind === 'publish') history.publish(crate)
+  else if (kind === 'share') history.publish(crate, 'bytes that several crates have')
+  else if (kind === 'lose') history.publishLost(crate)
+  else if (kind === 'remove crate') history.change(crate, () => [])
+  else if (kind === 'remove version') history.change(crate, lines => lines.slice(1))
+  else {
+    history.change(crate, lines =>
+      lines.map((line, i) => (i === 0 ? { ...line, isYanked: !line.isYanked } : line)),
+    )
+  }
+  await history.sync()
+}
+
+/** The newest, and each that was replaced less than `KEEP_DAYS` ago. */
+function keptOf({ mirror, now }: History): SnapshotRecord[] {
+  const all = snapshotsOf(mirror)
+  return all.filter((_, index) => {
+    const next = all[index + 1]
+    return next === undefined || now.getTime() - Date.parse(next.at) < KEEP_DAYS * DAY_MS
+  })
+}
+
+async function pruneAndCheck(history: History): Promise<void> {
+  const { mirror } = history
+  const before = immutableFiles(mirror)
+  const kept = keptOf(history)
+  const named = new Set(kept.flatMap(snapshot => [...namedBy(mirror, snapshot)]))
+  const options = { keepDays: KEEP_DAYS, isDryRun: false, isConfirmed: true }
+  const report = await history.asRun(run => prune(run, options))
+
+  const after = immutableFiles(mirror)
+  expect([...before.intersection(named).difference(after)], 'named and gone').toEqual([])
+  expect([...after.difference(named)], 'named by nothing and left').toEqual([])
+  expect(readdirSync(`${mirror}/state/snapshots`).sort()).toEqual(
+    kept.map(({ n }) => `${n}.json`).sort(),
+  )
+  const { metadata, tiles, indexFiles, artifacts } = report
+  const counted = [metadata, tiles, indexFiles, artifacts].reduce(
+    (sum, { files }) => sum + files,
+    0,
+  )
+  expect(counted).toBe(before.size - after.size)
+  expect(await faultsOf(history)).toEqual([])
+}
+
+async function faultsOf({ mirror, now }: History): Promise<string[]> {
+  const options = {
+    target: { kind: 'all' },
+    url: 'http://127.0.0.1:8377',
+    progress: new Progress(),
+    now,
+    signal: AbortSignal.timeout(30_000),
+  } as const
+  const findings = await Array.fromAsync(verify(mirror, options))
+  return findings.filter(isFault).map(({ what }) => what)
+}
+
+test('after any history a prune leaves what a kept snapshot names, and nothing else (P20)', {
+  timeout: 120_000,
+}, async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { minLength: 5, maxLength: 12 }), async events => {
+      await using history = await History.begin()
+      for (let n = 0; n < 70; n += 1) history.publish(`crate-${n}`)
+      await history.sync()
+      for (const one of events) await happen(history, one)
+      await pruneAndCheck(history)
+    }),
+    { numRuns: Number(process.env['PRUNE_HISTORIES'] ?? 5), endOnFailure: true },
+  )
+})
