@@ -111,6 +111,7 @@ test('the example of docs/config.md is read as it says', () => {
     },
     store: { ...parsed('').store, reserveBytes: 10 * 2 ** 30 },
     serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
+    sign: parsed('').sign,
     guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000, holdDays: 7 },
   })
 })
@@ -296,6 +297,11 @@ test('every comment of the file that init writes shows the default that holds', 
   expect(parsed(text)).toEqual({
     ...parsed(''),
     sync: { ...parsed('').sync, requestsPerSecond: 100 },
+    sign: {
+      targets: 'file:keys/targets.key',
+      snapshot: 'file:keys/snapshot.key',
+      timestamp: 'file:keys/timestamp.key',
+    },
     upstream: {
       ...parsed('').upstream,
       ...EXAMPLES,
