@@ -100,6 +100,23 @@ const REST = `[sync]
 # Requests begun a second at most, for each host, 1 to 10000. There is no limit without it.
 # requests-per-second = 100
 
+[select]
+# Crates or versions that are wanted, for example ["serde", "tokio-*", "serde@1.*"]. None: all.
+# allow = []
+
+# Those that are not wanted, whatever else names them.
+# deny = []
+
+# Cargo.lock files whose packages are wanted; relative to this file's folder.
+# lock-files = []
+
+# Of each crate that allow names only so many of its newest versions; 0: all.
+# newest = 0
+
+# Beside what is chosen, everything it can depend on; and for its own tests and examples.
+# with-dependencies = false
+# dev-dependencies = false
+
 [store]
 # Bytes of the disk that a sync leaves free; it stops with exit code 20 before.
 # reserve-bytes = 1073741824

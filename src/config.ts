@@ -1,6 +1,7 @@
-import { parse, TomlError } from 'smol-toml'
 import { MirrorError, quoted } from './error.ts'
 import { redacted } from './registry/config-json.ts'
+import { parseCratePattern } from './registry/crate-pattern.ts'
+import { parseToml } from './toml.ts'
 
 /** `crateferry.toml`, parsed. Keys are kebab-case in the file; docs/config.md is checked against this. */
 export interface Config {
@@ -51,6 +52,20 @@ export interface Config {
     readonly floorBytesPerSecond: number
     /** So many requests a second are begun at most for each host, 1 to 10,000; without it, no limit. */
     readonly requestsPerSecond: number | undefined
+  }
+  readonly select: {
+    /** Crates or versions that are wanted, as globs: "serde", "tokio-*", "serde@1.*". None: all. */
+    readonly allow: readonly string[]
+    /** Those that are not wanted, whatever else names them. */
+    readonly deny: readonly string[]
+    /** `Cargo.lock` files, all that they pin is wanted; relative to the mirror's folder. */
+    readonly lockFiles: readonly string[]
+    /** Of each allowed crate only so many of its newest versions; 0: all. */
+    readonly newest: number
+    /** Beside what is chosen, what it can depend on, on any platform and with any features … */
+    readonly withDependencies: boolean
+    /** … and for its own tests and examples. */
+    readonly devDependencies: boolean
   }
   readonly store: {
     /** Bytes of the disk that a sync leaves free; it stops with exit code 20 before. */
@@ -111,6 +126,14 @@ const DEFAULTS: Config = {
     floorBytesPerSecond: 1024,
     requestsPerSecond: undefined,
   },
+  select: {
+    allow: Object.freeze([]),
+    deny: Object.freeze([]),
+    lockFiles: Object.freeze([]),
+    newest: 0,
+    withDependencies: false,
+    devDependencies: false,
+  },
   store: { reserveBytes: 1_073_741_824, keepDays: 7 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
   sign: { targets: undefined, snapshot: undefined, timestamp: undefined },
@@ -132,9 +155,9 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     trust: oneOf('tuf', 'observed'),
     origin: flag,
     contact: text,
-    redirectHosts: hosts(host),
+    redirectHosts: listOf('a list of hosts', host),
     proxy: proxyUrl,
-    noProxy: hosts(bypass),
+    noProxy: listOf('a list of hosts', bypass),
     caFile: path,
   },
   sync: {
@@ -145,6 +168,14 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     sweepHours: integer(1, 8760),
     floorBytesPerSecond: integer(1, 2 ** 30),
     requestsPerSecond: integer(1, 10_000),
+  },
+  select: {
+    allow: listOf('a list of crates', cratePattern),
+    deny: listOf('a list of crates', cratePattern),
+    lockFiles: listOf('a list of files', path),
+    newest: integer(0, 1_000_000),
+    withDependencies: flag,
+    devDependencies: flag,
   },
   store: { reserveBytes: integer(0, 2 ** 50), keepDays: integer(0, 3650) },
   serve: { listen: address, url: httpUrl },
@@ -171,28 +202,6 @@ export function parseConfig(bytes: Uint8Array, file: string): Config {
     config[section] = parseSection(section as keyof Config, table[section], readers, file)
   }
   return Object.freeze(config) as unknown as Config
-}
-
-function parseToml(bytes: Uint8Array, file: string): Record<string, unknown> {
-  const source = decoded(bytes, file)
-  try {
-    return parse(source)
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error
-    const fault = error.message.split('\n')[0]?.replace('Invalid TOML document', 'not TOML')
-    throw new MirrorError('usage', `${file}:${error.line}:${error.column}: ${fault}`, {
-      cause: error,
-    })
-  }
-}
-
-/** A byte order mark, which some editors write, is left out. */
-function decoded(bytes: Uint8Array, file: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (error) {
-    throw new MirrorError('usage', `${file} is not UTF-8`, { cause: error })
-  }
 }
 
 function parseSection(
@@ -276,11 +285,18 @@ function text(value: unknown, key: string): string {
   throw new Error(`${key} is ${shown(value)}, expected 1 to 200 printable ASCII characters`)
 }
 
-function hosts(one: (value: unknown, key: string) => string): Reader {
+function listOf(what: string, one: Reader): Reader {
   return (value, key) => {
     if (Array.isArray(value)) return Object.freeze(value.map((it, i) => one(it, `${key}[${i}]`)))
-    throw new Error(`${key} is ${shown(value)}, expected a list of hosts`)
+    throw new Error(`${key} is ${shown(value)}, expected ${what}`)
   }
+}
+
+function cratePattern(value: unknown, key: string): string {
+  if (typeof value === 'string' && parseCratePattern(value) !== undefined) return value
+  throw new Error(
+    `${key} is ${shown(value)}, expected a crate or CRATE@VERSION, in which * and ? stand for others`,
+  )
 }
 
 /** As `URL.host` spells it, which is what a redirect is compared with. */

@@ -5,7 +5,9 @@ import { expect, test } from 'vitest'
 /** What each room may import: rooms below it, and the packages it is the only door to. */
 const MAY_IMPORT: Record<string, string> = {
   'error.ts': '',
-  'config.ts': 'registry smol-toml',
+  'toml.ts': 'smol-toml',
+  'config.ts': 'registry toml.ts',
+  'cargo-lock.ts': 'registry toml.ts',
   'config-file.ts': 'config.ts',
   registry: '',
   tree: 'registry',
@@ -14,7 +16,7 @@ const MAY_IMPORT: Record<string, string> = {
   upstream: 'registry tree undici yauzl csv-parse @rgrove/parse-xml',
   sync: 'registry tree trust store upstream p-queue',
   serve: 'registry store',
-  cli: 'registry tree trust store upstream sync serve config.ts config-file.ts commander #package.json',
+  cli: 'registry tree trust store upstream sync serve config.ts config-file.ts cargo-lock.ts commander #package.json',
 }
 /** These rooms compute: no files, no sockets, no processes, no clocks of their own. */
 const PURE = ['registry', 'tree', 'trust']

@@ -101,6 +101,14 @@ test('the example of docs/config.md is read as it says', () => {
       floorBytesPerSecond: 128,
       requestsPerSecond: 20,
     },
+    select: {
+      allow: ['serde', 'tokio-*', 'clap@4.*'],
+      deny: ['tokio-uring'],
+      lockFiles: ['site/Cargo.lock'],
+      newest: 3,
+      withDependencies: true,
+      devDependencies: false,
+    },
     store: { ...parsed('').store, reserveBytes: 10 * 2 ** 30 },
     serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
     sign: parsed('').sign,
@@ -206,6 +214,23 @@ test.for<[string, { host: string; port: number }]>([
   expect(parseListen(text)).toEqual(place)
   expect(parsed(withKey('serve.listen', JSON.stringify(text))).serve.listen).toBe(text)
 })
+
+test.for(['serde', 'Serde_*', '?', '*', 'tokio-*@0.?.*', 'openssl-src@110.0.0+1.1.0f'])(
+  'what is wanted can be "%s"',
+  pattern => {
+    const config = parsed(withKey('select.allow', JSON.stringify([pattern])))
+    expect(config.select.allow).toEqual([pattern])
+  },
+)
+
+test.for(['', '@1', 'serde@', 'a b', 'ser/de', 'serde@^1', 'serde@1@2', 'é', 'a'.repeat(65)])(
+  'what is not wanted cannot be "%s"',
+  pattern => {
+    expect(refusal(withKey('select.deny', JSON.stringify(['serde', pattern])))).toBe(
+      `${FILE}: select.deny[1] is ${JSON.stringify(pattern)}, expected a crate or CRATE@VERSION, in which * and ? stand for others`,
+    )
+  },
+)
 
 test.for(['8377', ':8377', '127.0.0.1', '::1:80', 'a:65536', 'a:-1', 'a b:1', 'http://a:1', ''])(
   'nobody can listen on "%s"',

@@ -55,6 +55,13 @@ export class Registry implements AsyncDisposable {
     return registry
   }
 
+  /** The same once more, with its keys and mirrors; an init that was done is not done again. */
+  static async copyOf({ folder: from }: Registry): Promise<Registry> {
+    const folder = await mkdtempDisposable(join(tmpdir(), 'crateferry-journey-'))
+    cpSync(from, folder.path, { recursive: true })
+    return new Registry(folder.path, () => folder.remove())
+  }
+
   at(name: string): string {
     return join(this.folder, name)
   }

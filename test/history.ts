@@ -118,6 +118,7 @@ export class History implements AsyncDisposable {
         tries: 1,
         reserveBytes: 0,
         origin: false,
+        select: undefined,
         guard: { removalPercent: 100, removalCrates: 1000, removalVersions: 1000 },
       },
       accepted: { removals: 0, absent: 0, changed: new Set(), clock: false, reason: undefined },

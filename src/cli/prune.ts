@@ -20,7 +20,7 @@ export async function pruneCommand(
     {
       command: isDryRun ? 'prune --dry-run' : 'prune',
       mirror,
-      settings: syncSettings(config),
+      settings: syncSettings(config, mirror),
     },
     async run => {
       const report = await prune(run, { keepDays, isDryRun, isConfirmed })

@@ -23,7 +23,7 @@ export async function signCommand(context: Context, options: SignOptions): Promi
   const { root: file } = options
   const root =
     file === undefined ? undefined : { bytes: readGiven(context, file, 'the root'), file }
-  const settings = syncSettings(config)
+  const settings = syncSettings(config, mirror)
   const outcome = await asWriter(context, { command: 'sign', mirror, settings }, async run => {
     await recover(run, NOBODY)
     return told(context, await signSite(run, keys, { root }))

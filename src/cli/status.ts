@@ -6,6 +6,7 @@ import { readObservation, type Sweep } from '../store/observation.ts'
 import { lastRuns, type RunRecord } from '../store/runs.ts'
 import { isConfirmed, readSightings, type Sightings } from '../store/sightings.ts'
 import { type MetadataVersions, readNext, readPublished, type Snapshot } from '../store/snapshot.ts'
+import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
 import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { bytesText, durationText } from './report.ts'
@@ -23,6 +24,7 @@ export async function statusCommand(context: Context): Promise<number> {
   const { sweep } = readObservation(root)
   const kept = readSightings(root)
   const site = siteOf(root)
+  const selection = await selectionStatus(root, published)
 
   const lines = [
     `mirror     ${root} (${marker.uuid})`,
@@ -34,6 +36,7 @@ export async function statusCommand(context: Context): Promise<number> {
       ? ['pending    a decided snapshot is not finished; the next sync finishes it']
       : []),
     ...(sweep === null ? [] : [`sweep      ${sweepText(sweep)}`]),
+    ...selectionLines(selection),
     `disk       ${bytesText(freeBytes)} free`,
     ...waitingLines(published),
     ...keptLines(kept),
@@ -50,6 +53,7 @@ export async function statusCommand(context: Context): Promise<number> {
       ageSeconds,
       isNextOpen,
       sweep,
+      selection,
       held: published?.held ?? {},
       absent: published?.absent ?? {},
       kept,
@@ -138,4 +142,14 @@ function siteLines(site: ReturnType<typeof siteOf>, tree: string | undefined): s
 
 function versionsText({ root, targets, snapshot, timestamp }: MetadataVersions): string {
   return `root ${root}, targets ${targets}, snapshot ${snapshot}, timestamp ${timestamp}`
+}
+
+function selectionLines(selection: SelectionStatus | undefined): string[] {
+  if (selection === undefined) return []
+  const { summary, counts } = selection
+  if (counts === undefined) return [`selection  ${summary} (too many crates to count)`]
+  const { crates, listed, selected, here } = counts
+  return [
+    `selection  ${summary}: ${selected} of the ${listed} versions that ${crates} crates list, ${here} of them here`,
+  ]
 }

@@ -29,7 +29,7 @@ export async function syncCommand(context: Context, options: SyncOptions): Promi
     {
       command: options.dryRun ? 'sync --dry-run' : 'sync',
       mirror,
-      settings: syncSettings(config),
+      settings: syncSettings(config, mirror),
       accepted: acceptedBy(options),
       ...(limitBytes !== undefined && { limitBytes }),
     },

@@ -40,7 +40,7 @@ export async function upstreamCommand(
     ? readKeys(keyFolder)
     : await found(context, root, keyFolder)
   const { mirror, config } = await openConfigured(root)
-  const settings = { ...syncSettings(config), origin: false }
+  const settings = { ...syncSettings(config, mirror), origin: false }
   const upstream = directoryUpstream(from)
   const outcome = await asWriter(context, { command: 'upstream', mirror, settings }, async run => {
     const observer = new DirectoryObserver(run, upstream)

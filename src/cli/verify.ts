@@ -47,7 +47,7 @@ export async function verifyCommand(
   }
   const outcome = await asWriter(
     context,
-    { command: 'verify --repair', mirror, settings: syncSettings(config) },
+    { command: 'verify --repair', mirror, settings: syncSettings(config, mirror) },
     async run => {
       const mend = async (
         upstream: Parameters<typeof repair>[1],

@@ -14,6 +14,7 @@ import { readCaFile } from './ca-file.ts'
 import { type Context, VERSION } from './context.ts'
 import { ProgressLine } from './progress.ts'
 import { EXIT, failure } from './report.ts'
+import { selectionRules } from './selecting.ts'
 
 const NOTHING_ACCEPTED: Accepted = {
   removals: 0,
@@ -84,13 +85,14 @@ export async function asWriter(
   }
 }
 
-export function syncSettings(config: Config): SyncSettings {
+export function syncSettings(config: Config, { root }: Mirror): SyncSettings {
   return {
     url: config.serve.url,
     connections: config.sync.connections,
     tries: config.sync.tries,
     reserveBytes: config.store.reserveBytes,
     origin: config.upstream.origin,
+    select: selectionRules(config.select, root),
     guard: config.guard,
   }
 }

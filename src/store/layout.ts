@@ -52,11 +52,14 @@ export const SIGHTINGS = 'state/sightings.json'
 export const OBSERVED = 'state/observed.jsonl'
 export const RUNS = 'state/runs.jsonl'
 export const SNAPSHOTS = 'state/snapshots'
+export const SELECTED = 'state/selected'
 
 /** The chain as verified: `upstream` is relayed into `public/tuf`, `site` into `public/site`. */
 export const TRUST = { upstream: 'state/trust/upstream', site: 'state/trust/site' } as const
 
 export const snapshotFile = (n: number): string => `${SNAPSHOTS}/${n}.json`
+/** Which part of its index a mirror holds, by the SHA-256 of the record. */
+export const selectedFile = (checksum: Checksum): string => `${SELECTED}/${checksum}`
 export const partialFile = (checksum: Checksum): string => `${PARTIALS}/${checksum}.part`
 export const ownerFolder = (token: string): string => `${OWNERS}/${token}`
 export const evidenceFile = (checksum: Checksum, name: string): string =>

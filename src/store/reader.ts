@@ -2,10 +2,12 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Checksum } from '../registry/checksum.ts'
 import { readIndexFile } from '../registry/index-file.ts'
+import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, type Prefix, prefixOfPath } from '../registry/sparse-path.ts'
 import { lookUp } from '../tree/prove.ts'
 import { readLanding } from './landing.ts'
 import { artifactFile, indexFile, indexFileByHash, PUBLIC, PUBLISHED } from './layout.ts'
+import { readSelection } from './selected.ts'
 import {
   isBelieved,
   readNext,
@@ -33,6 +35,8 @@ export class MirrorReader {
   #publishedStamp = ''
   /** What the held crates' new index files name, read once for each published snapshot. */
   readonly #wanted = new Map<IndexPath, ReadonlySet<Checksum>>()
+  /** Which part of its index the mirror holds, read once for each published snapshot. */
+  #selection: Selection | undefined
 
   constructor(root: string) {
     this.root = root
@@ -46,6 +50,7 @@ export class MirrorReader {
       this.#published = readPublished(this.root)
       this.#publishedStamp = stamp
       this.#wanted.clear()
+      this.#selection = undefined
     }
     return this.#published
   }
@@ -99,23 +104,40 @@ export class MirrorReader {
       if (prefixOfPath(path) !== prefix) continue
       const held = snapshot.held[path]
       if (held === undefined || held.want === null) continue
-      if (!this.#wantedBy(path, held.want).has(checksum)) continue
+      if (!this.#wantedBy(path, held.want, snapshot).has(checksum)) continue
       return { status: 503, reason: `held: index/${path}: ${held.reason}` }
     }
     const absent = snapshot.absent[checksum]
-    if (absent === undefined || !isBelieved(absent)) return undefined
+    if (absent === undefined || !isBelieved(absent)) return this.#outside(snapshot)
     const { crate, version, first, last, status } = absent
     const seen = `status ${status} from ${first} to ${last}`
     return { status: 404, reason: `absent: its origin has no ${crate}@${version}: ${seen}` }
   }
 
-  #wantedBy(path: IndexPath, want: Checksum): ReadonlySet<Checksum> {
+  /** By a checksum alone nobody can tell which version it would be of. */
+  #outside(snapshot: Snapshot): Missing | undefined {
+    const part = this.#selected(snapshot)?.summary
+    if (part === undefined) return undefined
+    const reason = `outside this mirror's selection: of what its index lists it holds a part (${part})`
+    return { status: 404, reason }
+  }
+
+  /** Undefined: everything. */
+  #selected(snapshot: Snapshot): Selection | undefined {
+    this.#selection ??= readSelection(this.root, snapshot)
+    return this.#selection
+  }
+
+  /** What is outside the selection never comes, so nobody is told to wait for it. */
+  #wantedBy(path: IndexPath, want: Checksum, snapshot: Snapshot): ReadonlySet<Checksum> {
     const known = this.#wanted.get(path)
     if (known !== undefined) return known
     try {
       const bytes = readFileSync(this.indexFileByHash(path, want))
       const { entries } = readIndexFile(bytes, path, { signed: true })
-      const wanted = new Set(entries.map(entry => entry.checksum))
+      const isSelected = this.#selected(snapshot)?.of(path) ?? (() => true)
+      const selected = entries.filter(({ version }) => isSelected(version))
+      const wanted = new Set(selected.map(({ checksum }) => checksum))
       this.#wanted.set(path, wanted)
       return wanted
     } catch {

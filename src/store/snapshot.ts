@@ -41,7 +41,8 @@ export interface Absent {
 
 /**
  * One state of the mirror, decided whole before a reader sees any of it. `n` is this mirror's own
- * counter; `held` is keyed by index path, `absent` by the artifact's checksum.
+ * counter; `held` is keyed by index path, `absent` by the artifact's checksum; `selected` names the
+ * record of what the mirror holds of all that its index lists, and is left out where that is all.
  */
 export interface Snapshot {
   readonly format: 1
@@ -52,6 +53,7 @@ export interface Snapshot {
   readonly metadata: MetadataVersions | null
   readonly held: Readonly<Record<IndexPath, Held>>
   readonly absent: Readonly<Record<Checksum, Absent>>
+  readonly selected?: Checksum
   readonly at: string
 }
 
@@ -101,6 +103,7 @@ export function isSnapshot(value: unknown): value is Snapshot {
     Object.entries(value['held']).every(([path, held]) => isHeld(path, held)) &&
     isObject(value['absent']) &&
     Object.entries(value['absent']).every(([checksum, gone]) => isAbsent(checksum, gone)) &&
+    (value['selected'] === undefined || isChecksum(value['selected'])) &&
     typeof value['at'] === 'string'
   )
 }

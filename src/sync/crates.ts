@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
+import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, prefixOfPath } from '../registry/sparse-path.ts'
 import { artifactFile, indexFile, indexFileByHash } from '../store/layout.ts'
 import { partialsLeft } from '../store/partial.ts'
@@ -46,9 +47,9 @@ export async function fetchCrates(
   run: Run,
   source: Source,
   changes: readonly Change[],
-  options: { readonly isFirst: boolean },
+  options: { readonly isFirst: boolean; readonly selection: Selection | undefined },
 ): Promise<Fetched> {
-  const crates = new CratesUnderWay(run, source, options.isFirst)
+  const crates = new CratesUnderWay(run, source, options)
   // twice as many: a connection gets its next request before its last body is hashed and written
   const downloads = new Downloads(2 * run.settings.connections)
   run.progress.phase = 'fetch'
@@ -98,6 +99,7 @@ class CratesUnderWay implements Fetched {
   readonly #run: Run
   readonly #source: Source
   readonly #isFirst: boolean
+  readonly #selection: Selection | undefined
   readonly #begun: ReadonlySet<Checksum>
   /** Artifacts from their first request until they have landed. */
   readonly #underWay = new Map<Checksum, Transfer>()
@@ -105,16 +107,21 @@ class CratesUnderWay implements Fetched {
   readonly #twins: { readonly job: Job; readonly first: Transfer }[] = []
   #spaceCheckedAt = 0
 
-  constructor(run: Run, source: Source, isFirst: boolean) {
+  constructor(
+    run: Run,
+    source: Source,
+    { isFirst, selection }: { isFirst: boolean; selection: Selection | undefined },
+  ) {
     this.#run = run
     this.#source = source
     this.#isFirst = isFirst
+    this.#selection = selection
     this.#begun = partialsLeft(run.writer.mirror.root)
   }
 
   /** The plan as a stream: index files are examined some way ahead of the artifacts they name. */
   async *jobs(changes: readonly Change[]): AsyncGenerator<Job> {
-    for await (const examined of examineAll(this.#run, this.#source, changes)) {
+    for await (const examined of examineAll(this.#run, this.#source, changes, this.#selection)) {
       this.#note(examined)
       const crate = { examined, pending: examined.wanted.length + 1 }
       await this.#landIndexFile(crate)

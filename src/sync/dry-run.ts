@@ -5,9 +5,9 @@ import { followChain } from './chain.ts'
 import { examineAll } from './examine.ts'
 import { planObserved } from './observe.ts'
 import type { Observer } from './observer.ts'
-import type { Change } from './plan.ts'
 import { recover } from './recover.ts'
 import type { Run, Source } from './run.ts'
+import { type Selected, select } from './select.ts'
 import { plan } from './sync.ts'
 
 /** What `sync` would do. The bytes are a guess: index lines carry no sizes. */
@@ -31,21 +31,32 @@ export async function dryRun(run: Run, upstream: Upstream): Promise<DryRun> {
   await recover(run, upstream)
   const published = readPublished(run.writer.mirror.root)
   const vouched = await followChain(run, upstream)
-  const { changes } = await plan(run, upstream, published, vouched)
-  return await counted(run, upstream, changes)
+  const { tree, load, changes } = await plan(run, upstream, published, vouched)
+  return await counted(
+    run,
+    upstream,
+    await select(run, upstream, { published, tree, load, changes }),
+  )
 }
 
 /** The same of an unsigned upstream: what is due is looked at, and kept in the cache of looks. */
 export async function dryRunObserved(run: Run, observer: Observer): Promise<DryRun> {
   await recover(run, observer)
   const published = readPublished(run.writer.mirror.root)
-  const { changes } = await planObserved(run, observer, published)
-  return await counted(run, observer, changes)
+  const { seen: tree, tiles, changes } = await planObserved(run, observer, published)
+  const { load } = tiles
+  return await counted(
+    run,
+    observer,
+    await select(run, observer, { published, tree, load, changes }),
+  )
 }
 
-async function counted(run: Run, source: Source, changes: readonly Change[]): Promise<DryRun> {
+async function counted(run: Run, source: Source, selected: Selected): Promise<DryRun> {
+  const { changes, selection } = selected
   const count = { crates: changes.length, artifacts: 0, removedVersions: 0, removedCrates: 0 }
-  for await (const { change, wanted, removed, fetched } of examineAll(run, source, changes)) {
+  const examined = examineAll(run, source, changes, selection)
+  for await (const { change, wanted, removed, fetched } of examined) {
     count.artifacts += wanted.length
     count.removedVersions += removed.length
     if (change.want === undefined) count.removedCrates += 1

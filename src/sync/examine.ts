@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import { type IndexFile, readIndexFile, rollbackOf } from '../registry/index-file.ts'
+import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, nameOfPath, prefixOfPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
 import { artifactFile, CRATES, indexFileByHash } from '../store/layout.ts'
@@ -16,7 +17,7 @@ import type { Run, Source } from './run.ts'
 /** One changed crate after its index file came and was compared with the one under its path. */
 export interface Examined {
   readonly change: Change
-  /** Artifacts that the index file names and that are not here. */
+  /** Artifacts that the index file names, that are selected, and that are not here. */
   readonly wanted: readonly Wanted[]
   /** Published versions that are no longer in the file: all of them where the crate is gone. */
   readonly removed: readonly Version[]
@@ -34,13 +35,14 @@ export function examineAll(
   run: Run,
   source: Source,
   changes: readonly Change[],
+  selection: Selection | undefined,
 ): AsyncGenerator<Examined> {
   const { connections } = run.settings
   const isHere = lookup(run.writer.mirror.root)
   return inParallel(
     changes,
     2 * connections,
-    (change, signal) => examine({ run, source, isHere, signal }, change),
+    (change, signal) => examine({ run, source, selection, isHere, signal }, change),
     run.signal,
   )
 }
@@ -54,6 +56,8 @@ function lookup(root: string): (file: string) => boolean {
 interface Examining {
   readonly run: Run
   readonly source: Source
+  /** Undefined: everything is selected. */
+  readonly selection: Selection | undefined
   readonly isHere: (file: string) => boolean
   readonly signal: AbortSignal
 }
@@ -82,7 +86,7 @@ async function examine(examining: Examining, change: Change): Promise<Examined> 
 
 /** The per-crate rollback rule: a published checksum never changes, whoever signs the new file. */
 function judged(
-  { run, isHere }: Examining,
+  examining: Examining,
   { path }: Change,
   old: IndexFile | undefined,
   file: IndexFile,
@@ -91,16 +95,22 @@ function judged(
     old === undefined ? { changed: [], removed: [] } : rollbackOf(old, file)
   const { disputed } = file
   const warnings = file.warnings.map(warning => `index/${path}: ${warning}`)
-  const answer = { wanted: missingArtifacts(path, file, isHere), removed, warnings, disputed }
-  if (changed.length === 0 || run.accepted.changed.has(nameOfPath(path))) return answer
+  const answer = { wanted: missingArtifacts(examining, path, file), removed, warnings, disputed }
+  if (changed.length === 0 || examining.run.accepted.changed.has(nameOfPath(path))) return answer
   const reason = `rollback: ${changed.join(', ')} would change its checksum; --accept-changed ${nameOfPath(path)} lets it through`
   return { ...answer, wanted: [], refusal: { reason, isRollback: true } }
 }
 
-function missingArtifacts(path: IndexPath, file: IndexFile, isHere: Examining['isHere']): Wanted[] {
+function missingArtifacts(
+  { selection, isHere }: Examining,
+  path: IndexPath,
+  file: IndexFile,
+): Wanted[] {
   const wanted = new Map<Checksum, Wanted>()
+  const isSelected = selection?.of(path) ?? (() => true)
   for (const { crate, version, checksum } of file.entries) {
-    if (!wanted.has(checksum) && !isHere(artifactFile(prefixOfPath(path), checksum))) {
+    if (!isSelected(version) || wanted.has(checksum)) continue
+    if (!isHere(artifactFile(prefixOfPath(path), checksum))) {
       wanted.set(checksum, { crate, version, checksum })
     }
   }
@@ -120,7 +130,8 @@ function publishedFile(run: Run, { path, have }: Change): IndexFile | undefined 
   return readIndexFile(bytes, path, { signed: true })
 }
 
-function readByHash(run: Run, path: IndexPath, checksum: Checksum): Uint8Array | undefined {
+/** The file of that name here; undefined: none. */
+export function readByHash(run: Run, path: IndexPath, checksum: Checksum): Uint8Array | undefined {
   const file = indexFileByHash(path, checksum)
   if (!existsSync(run.writer.at(file))) return undefined
   const bytes = readFileSync(run.writer.at(file))

@@ -1,6 +1,8 @@
+import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { discardPartials } from '../store/partial.ts'
 import { publish } from '../store/publish.ts'
+import { discardSelections, keepSelection } from '../store/selected.ts'
 import {
   type Held,
   type MetadataVersions,
@@ -20,6 +22,7 @@ import type { Observer } from './observer.ts'
 import { type Change, pathsToAskAgain, planChanges } from './plan.ts'
 import { recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
+import { select } from './select.ts'
 import { counted, report, type SyncReport, seal } from './sync.ts'
 
 /** Signs the tree into the chain that the mirror shows; null: nobody does. */
@@ -43,10 +46,13 @@ export async function syncObserved(
   await recover(run, observer)
   const published = readPublished(run.writer.mirror.root)
   guardSpace(run)
-  const { tiles, seen, changes } = await planObserved(run, observer, published)
+  const { tiles, seen, ...planned } = await planObserved(run, observer, published)
+  const at = { published, tree: seen, load: tiles.load, changes: planned.changes }
+  const { selection, changes, ...chosen } = await select(run, observer, at)
 
   run.progress.phase = 'fetch'
-  const fetched = await fetchCrates(run, observer, changes, { isFirst: published === undefined })
+  const isFirst = published === undefined
+  const fetched = await fetchCrates(run, observer, changes, { isFirst, selection })
   guardRemovals(run, published, counted(fetched.removed))
   const verdicts = withUnseen(run, published, decide(run, published, changes, fetched), observer)
 
@@ -55,17 +61,19 @@ export async function syncObserved(
   const tree = await withOldEntries(run, published, seen, held, tiles)
   await tiles.land(tree)
   const metadata = await sign(run, tree)
-  const warnings = [...observer.warnings, ...fetched.warnings]
-  if (isPublished(run, published, { tree, metadata, held })) {
+  const selected = await keepSelection(run.writer, selection)
+  const warnings = [...observer.warnings, ...chosen.warnings]
+  if (isPublished(run, published, { tree, metadata, held, selected })) {
     await observer.settle()
-    return { ...report(run, published, fetched, observer.warnings), outcome: 'unchanged', warnings }
+    return { ...report(run, published, fetched, warnings), outcome: 'unchanged' }
   }
   const entries = tree.count ?? 0
-  const next = seal(run, published, { tree, entries, metadata, verdicts })
+  const next = seal(run, published, { tree, entries, metadata, verdicts, selected })
   await publish(run.writer, next)
   await observer.settle()
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
-  return report(run, next, fetched, observer.warnings)
+  await discardSelections(run.writer)
+  return report(run, next, fetched, warnings)
 }
 
 /** The tree of what is believed now, and what brings us there. */
@@ -96,11 +104,13 @@ function isPublished(
     readonly tree: TileRef
     readonly metadata: MetadataVersions | null
     readonly held: readonly IndexPath[]
+    readonly selected: Checksum | undefined
   },
 ): published is Snapshot {
   return (
     published?.tree === now.tree.hash &&
     published.metadata?.timestamp === now.metadata?.timestamp &&
+    published.selected === now.selected &&
     now.held.length === 0 &&
     pathsToAskAgain(published, run.now()).length === 0
   )

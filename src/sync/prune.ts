@@ -4,6 +4,7 @@ import { breathe, flush } from '../store/durable.ts'
 import { finishLanding } from '../store/landing.ts'
 import { artifactFile, snapshotFile } from '../store/layout.ts'
 import { finishNext } from '../store/publish.ts'
+import { discardSelections } from '../store/selected.ts'
 import { type UnnamedArtifacts, unnamedArtifacts } from './prune-artifacts.ts'
 import {
   add,
@@ -71,6 +72,7 @@ export async function prune(run: Run, options: PruneOptions): Promise<PruneRepor
 
   await writer.mirror.assertStillHere()
   await removeAll(run, kept.expired.map(snapshotFile))
+  await discardSelections(writer)
   await removeAll(run, supersededMetadata(root, kept))
   await removeAll(run, unnamedTiles(root, marks))
   await removeAll(run, unnamedIndexFiles(root, marks))

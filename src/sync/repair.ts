@@ -27,6 +27,7 @@ import { isVerdict } from './faults.ts'
 import { rebuildTiles } from './rebuild.ts'
 import { type ByHash, NOBODY, recover } from './recover.ts'
 import { type Run, type Source, stamp } from './run.ts'
+import { selectAgain } from './select-again.ts'
 import { verify } from './verify.ts'
 import { type Fault, type Finding, isFault } from './verify-finding.ts'
 import { shownSnapshot } from './verify-records.ts'
@@ -102,6 +103,7 @@ async function mendAll(
     }
   }
   await flushNames(run, faults)
+  if (faults.some(({ named }) => named?.kind === 'selection')) await selectAgain(run)
   await holdDamaged(run, damaged)
   return held
 }

@@ -1,3 +1,4 @@
+import type { SelectionRules } from '../registry/selection-rules.ts'
 import type { Landing } from '../store/landing.ts'
 import type { Writer } from '../store/writer.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -19,6 +20,8 @@ export interface SyncSettings {
   readonly tries: number
   readonly reserveBytes: number
   readonly origin: boolean
+  /** Which part of the registry is wanted; undefined: all of it. */
+  readonly select: SelectionRules | undefined
   readonly guard: {
     readonly removalPercent: number
     readonly removalCrates: number

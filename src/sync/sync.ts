@@ -1,7 +1,10 @@
+import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { discardPartials } from '../store/partial.ts'
 import { publish } from '../store/publish.ts'
+import { discardSelections, keepSelection } from '../store/selected.ts'
 import { readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
+import type { LoadTiles } from '../tree/diff.ts'
 import type { TileRef } from '../tree/entry.ts'
 import type { Vouched } from '../trust/refresh.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -12,6 +15,7 @@ import { guardRemovals, guardSpace } from './guards.ts'
 import { type Change, pathsToAskAgain, planChanges } from './plan.ts'
 import { recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
+import { isSelectedBy, select } from './select.ts'
 import { fetchedTiles } from './tiles.ts'
 
 /** What one run came to, for people and for the run record. */
@@ -35,6 +39,7 @@ export interface SyncReport {
  *   recover   as before; what an earlier run began is finished by the functions that began it
  *   trust     newer metadata in `state/trust`, nothing public; the next run goes on from there
  *   plan      new tiles, named by their hash and read by nobody yet
+ *   select    index files by hash, read by nobody yet; where a part of the registry is wanted
  *   fetch     landed artifacts and index files by hash, partials; the next run wants only the rest
  *   publish   before `state/next` is durable: as after fetch. From then on only forward
  *   tidy      partials that nobody wants any more; the next run removes them
@@ -43,23 +48,29 @@ export async function sync(run: Run, upstream: Upstream): Promise<SyncReport> {
   await recover(run, upstream)
   const published = readPublished(run.writer.mirror.root)
   const vouched = await followChain(run, upstream)
-  if (published !== undefined && isPublished(published, vouched, run.now())) {
+  if (published !== undefined && isPublished(run, published, vouched)) {
     return unchanged(published, vouched)
   }
 
   guardSpace(run)
-  const { tree, entries, changes } = await plan(run, upstream, published, vouched)
+  const { tree, entries, load, ...planned } = await plan(run, upstream, published, vouched)
+  const chosen = await select(run, upstream, { published, tree, load, changes: planned.changes })
+  const { selection, changes } = chosen
 
   run.progress.phase = 'fetch'
-  const fetched = await fetchCrates(run, upstream, changes, { isFirst: published === undefined })
+  const isFirst = published === undefined
+  const fetched = await fetchCrates(run, upstream, changes, { isFirst, selection })
   guardRemovals(run, published, counted(fetched.removed))
   const verdicts = decide(run, published, changes, fetched)
 
   run.progress.phase = 'publish'
-  const next = seal(run, published, { tree, entries, metadata: vouched.versions, verdicts })
+  const selected = await keepSelection(run.writer, selection)
+  const { versions: metadata } = vouched
+  const next = seal(run, published, { tree, entries, metadata, verdicts, selected })
   await publish(run.writer, next)
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
-  return report(run, next, fetched, vouched.warnings)
+  await discardSelections(run.writer)
+  return report(run, next, fetched, [...vouched.warnings, ...chosen.warnings])
 }
 
 /** The plan step of `sync` alone: the tree that is vouched for, and what brings us there. */
@@ -68,7 +79,12 @@ export async function plan(
   upstream: Upstream,
   published: Snapshot | undefined,
   vouched: Vouched,
-): Promise<{ tree: TileRef; entries: number; changes: readonly Change[] }> {
+): Promise<{
+  readonly tree: TileRef
+  readonly entries: number
+  readonly load: LoadTiles
+  readonly changes: readonly Change[]
+}> {
   run.progress.phase = 'compare'
   const tree = rootRef(vouched.tree)
   const load = fetchedTiles(run, upstream)
@@ -79,11 +95,11 @@ export async function plan(
   })
   const gone = changes.filter(change => change.want === undefined)
   guardRemovals(run, published, { crates: gone.length, versions: 0, paths: gone.map(c => c.path) })
-  return { tree, entries: root?.count ?? 0, changes }
+  return { tree, entries: root?.count ?? 0, load, changes }
 }
 
 /** The tree that is vouched for is the published one, by the same metadata, and nothing is open. */
-function isPublished(published: Snapshot, vouched: Vouched, now: Date): boolean {
+function isPublished(run: Run, published: Snapshot, vouched: Vouched): boolean {
   const { root, timestamp, snapshot, targets } = vouched.versions
   const { metadata } = published
   return (
@@ -93,7 +109,8 @@ function isPublished(published: Snapshot, vouched: Vouched, now: Date): boolean 
     metadata.timestamp === timestamp &&
     metadata.snapshot === snapshot &&
     metadata.targets === targets &&
-    pathsToAskAgain(published, now).length === 0
+    pathsToAskAgain(published, run.now()).length === 0 &&
+    isSelectedBy(run, published)
   )
 }
 
@@ -117,6 +134,7 @@ export function seal(
   state: Pick<Snapshot, 'entries' | 'metadata'> & {
     readonly tree: TileRef
     readonly verdicts: Verdicts
+    readonly selected: Checksum | undefined
   },
 ): Snapshot {
   return {
@@ -126,6 +144,7 @@ export function seal(
     entries: state.entries,
     metadata: state.metadata,
     ...state.verdicts,
+    ...(state.selected !== undefined && { selected: state.selected }),
     at: stamp(run.now()),
   }
 }

@@ -2,6 +2,7 @@ import type { Dirent } from 'node:fs'
 import { MirrorError } from '../error.ts'
 import { type Checksum, isChecksum, sha256 } from '../registry/checksum.ts'
 import { type IndexFile, readIndexFile } from '../registry/index-file.ts'
+import type { Selection } from '../registry/selection.ts'
 import {
   type IndexPath,
   nameOfPath,
@@ -43,6 +44,8 @@ export class CrateFiles {
   readonly #next: Snapshot | undefined
   readonly #named: ReadonlyMap<IndexPath, NamedPath>
   readonly #files: Files
+  /** What must be here of all that the index lists; undefined: everything. */
+  readonly #selection: Selection | undefined
   #unreferenced = 0
 
   constructor(
@@ -53,6 +56,7 @@ export class CrateFiles {
       readonly next: Snapshot | undefined
       readonly named: ReadonlyMap<IndexPath, NamedPath>
       readonly files: Files
+      readonly selection: Selection | undefined
     },
   ) {
     this.#root = root
@@ -60,6 +64,7 @@ export class CrateFiles {
     this.#next = given.next
     this.#named = given.named
     this.#files = given.files
+    this.#selection = given.selection
   }
 
   /** One crate, or one version of it. */
@@ -204,10 +209,24 @@ export class CrateFiles {
     const { crate, version } = entry
     const named = { kind: 'artifact', path, wanted: { crate, version, checksum } } as const
     const name = artifactFile(prefixOfPath(path), checksum)
-    for await (const found of this.#judged(name, checksum, { crate, version, named })) {
+    const isSelected = this.#isSelected(path, file, checksum)
+    const facts = { crate, version, ...(isSelected && { named }) }
+    for await (const found of this.#judged(name, checksum, facts)) {
+      if (found.kind === 'missing' && !isSelected) continue
       if (found.kind === 'missing' && this.#mayMiss(path, checksum, file, version)) continue
       yield { ...found, what: `${crate}@${version}: ${found.what}` }
     }
+  }
+
+  /**
+   * An artifact serves each version that names it. One outside the selection may be here, from
+   * before, and is judged as it is; a repair puts wrong bytes aside and does not ask for right ones.
+   */
+  #isSelected(path: IndexPath, file: IndexFile | undefined, checksum: Checksum): boolean {
+    const isSelected = this.#selection?.of(path)
+    if (isSelected === undefined) return true
+    const entries = file?.entries.filter(entry => entry.checksum === checksum) ?? []
+    return entries.some(({ version }) => isSelected(version))
   }
 
   /** What the snapshot records as not here: absent at its origin, damaged and held, or disputed. */

@@ -46,6 +46,7 @@ type Named =
       readonly right: Uint8Array | undefined
     }
   | { readonly kind: 'record' }
+  | { readonly kind: 'selection' }
   | { readonly kind: 'config.json' }
 
 export function isFault(finding: Finding): finding is Fault {

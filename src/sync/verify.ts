@@ -15,6 +15,7 @@ import { CrateFiles } from './verify-crates.ts'
 import { Files, readRegular } from './verify-files.ts'
 import { type Fault, type Finding, fault, isFault, warning } from './verify-finding.ts'
 import { recordFindings, shownSnapshot } from './verify-records.ts'
+import { selectionFindings } from './verify-selection.ts'
 import { namedPaths, tilesOf } from './verify-tiles.ts'
 
 /** How deep a verification goes: everything, the whole index, or these crates and versions. */
@@ -109,8 +110,9 @@ async function* findings(
     yield warning('what the lost tiles name is not verified until they are mended')
     return
   }
+  const selection = yield* selectionFindings(root, shown)
   const files = new Files(root, progress, signal)
-  const crates = new CrateFiles(root, { shown, next, named, files })
+  const crates = new CrateFiles(root, { shown, next, named, files, selection })
   if (target.kind === 'crates') {
     for (const { name, version } of target.crates) yield* crates.one(indexPath(name), version)
     return

@@ -30,7 +30,7 @@ test.for([
   ['[sync]\nTries = 2', 'unknown key "sync.Tries"; did you mean "sync.tries"?'],
   ['[sink]\ntries = 2', 'unknown key "sink"; did you mean "sync"?'],
   ['[Guard]', 'unknown key "Guard"; did you mean "guard"?'],
-  ['connections = 8', 'unknown key "connections"; did you mean "sync"?'],
+  ['connections = 8', 'unknown key "connections"; did you mean "select"?'],
   ['[sync.retry]\ntries = 2', 'unknown key "sync.retry"; did you mean "sync.tries"?'],
   ['[__proto__]\ntries = 2', 'unknown key "__proto__"; did you mean "store"?'],
   ['[sync]\nconstructor = 2', 'unknown key "sync.constructor"; did you mean "sync.connections"?'],

@@ -84,6 +84,7 @@ async function asRun<Result>(
       tries: 1,
       reserveBytes: 0,
       origin: false,
+      select: undefined,
       guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000 },
     },
     accepted: { removals: 0, absent: 0, changed: new Set(), clock: false, reason: undefined },
