@@ -77,6 +77,24 @@ test('the words of docs/config.md are the ones that are taken', () => {
   }
 })
 
+test('a key is named by a file or a variable, and by nothing else', () => {
+  for (const uri of [
+    '',
+    'file:',
+    'keys/a.key',
+    'env:',
+    'env:1A',
+    'env:A B',
+    'exec:sign',
+    'seed:00',
+  ]) {
+    expect(refusal(withKey('sign.targets', JSON.stringify(uri))), uri).toBe(
+      `${FILE}: sign.targets is "${uri}", expected "file:PATH" or "env:NAME"`,
+    )
+  }
+  expect(parsed(withKey('sign.targets', '"file:/a b/c.key"')).sign.targets).toBe('file:/a b/c.key')
+})
+
 test('the example of docs/config.md is read as it says', () => {
   const example = /```toml\n([\s\S]+?)```/.exec(DOCUMENT)?.[1] ?? ''
   expect(parsed(example)).toEqual({
@@ -111,7 +129,11 @@ test('the example of docs/config.md is read as it says', () => {
     },
     store: { ...parsed('').store, reserveBytes: 10 * 2 ** 30 },
     serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
-    sign: parsed('').sign,
+    sign: {
+      targets: 'file:keys/targets.key',
+      snapshot: 'file:keys/snapshot.key',
+      timestamp: 'env:SITE_TIMESTAMP_KEY',
+    },
     guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000, holdDays: 7 },
   })
 })
@@ -297,6 +319,7 @@ test('every comment of the file that init writes shows the default that holds', 
   expect(parsed(text)).toEqual({
     ...parsed(''),
     sync: { ...parsed('').sync, requestsPerSecond: 100 },
+    // keys have no default: what is shown is where they could lie
     sign: {
       targets: 'file:keys/targets.key',
       snapshot: 'file:keys/snapshot.key',

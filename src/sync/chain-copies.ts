@@ -47,7 +47,8 @@ export class ChainCopies {
   /** The versions of the roots in a folder. */
   rootsIn(folder: string): number[] {
     const form = /^([1-9][0-9]{0,15})\.root\.json$/
-    return this.namesIn(folder).flatMap(name => Number(form.exec(name)?.[1] ?? []))
+    const versions = this.namesIn(folder).flatMap(name => form.exec(name)?.[1] ?? [])
+    return versions.map(Number)
   }
 
   /**

@@ -14,7 +14,10 @@ export type SiteStatement = Pick<Vouched, 'tree' | 'versions' | 'until'>
  */
 export function siteStatement(mirrorRoot: string): SiteStatement | undefined {
   const kept = readChain(mirrorRoot, 'site')
-  return kept && readKept('site', () => vouchedByKept(kept))
+  const vouched = kept && readKept('site', () => vouchedByKept(kept))
+  if (vouched === undefined) return undefined
+  const { tree, versions, until } = vouched
+  return { tree, versions, until }
 }
 
 /**

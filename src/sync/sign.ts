@@ -4,6 +4,7 @@ import { tileFile } from '../store/layout.ts'
 import type { MetadataVersions } from '../store/snapshot.ts'
 import { readTile } from '../store/tiles.ts'
 import type { TileRef } from '../tree/entry.ts'
+import { requireKeptSigned } from '../trust/kept.ts'
 import { type ChainKeys, signTree } from '../trust/sign.ts'
 import { readKept } from './chain-damaged.ts'
 import type { Run } from './run.ts'
@@ -28,7 +29,10 @@ export async function signPublished(
     throw new MirrorError('damaged', `${tileFile(tree.position, tree.hash)} is missing`)
   }
   const statement = { tree: tree.hash, length: tile.length, entries: tree.count ?? 0 }
-  const { files, versions } = readKept(chain, () => signTree(kept, statement, keys, run.now()))
+  const { files, versions } = readKept(chain, () => {
+    requireKeptSigned(kept)
+    return signTree(kept, statement, keys, run.now())
+  })
   for (const { file, bytes } of files) await keepInChain(writer, chain, file, bytes)
   return versions
 }

@@ -1,6 +1,7 @@
 import { openEnvelope } from './envelope.ts'
 import { type KeptChain, type Vouched, vouchedBy } from './refresh.ts'
 import { type Root, readRoot } from './root.ts'
+import { requireThreshold } from './threshold.ts'
 import { TrustedSet } from './trusted.ts'
 
 /**
@@ -16,6 +17,31 @@ export function vouchedByKept(kept: KeptChain): Omit<Vouched, 'warnings'> | unde
   trusted.setSnapshot(trusted.readSnapshot(snapshot, 'snapshot.json', how))
   trusted.setTargets(trusted.readTargets(targets, 'targets.json', how))
   return vouchedBy(trusted)
+}
+
+/**
+ * Refuses files that no root of the chain would accept, in themselves and not in what they name: a
+ * version read from a damaged one would be signed on from.
+ */
+export function requireKeptSigned(kept: KeptChain): void {
+  const roots = [kept.root, ...kept.roots].map(bytes => rootOf(bytes, 'root.json'))
+  for (const role of ['timestamp', 'snapshot', 'targets'] as const) {
+    const bytes = kept[role]
+    if (bytes === undefined) continue
+    const envelope = openEnvelope(bytes, `${role}.json`)
+    const check = ({ roles, version }: Root): void =>
+      requireThreshold(envelope, roles[role], `root ${version}`, { isKept: true })
+    if (!roots.some(root => accepts(check, root))) check(roots[0] as Root)
+  }
+}
+
+function accepts(check: (root: Root) => void, root: Root): boolean {
+  try {
+    check(root)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Whose keys a root names; whether it is the right one was settled when it was pinned. */
