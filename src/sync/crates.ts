@@ -98,7 +98,7 @@ class CratesUnderWay implements Fetched {
   readonly #run: Run
   readonly #source: Source
   readonly #isFirst: boolean
-  readonly #begun: ReadonlySet<Checksum>
+  readonly #begun: ReturnType<typeof partialsLeft>
   /** Artifacts from their first request until they have landed. */
   readonly #underWay = new Map<Checksum, Transfer>()
   /** Jobs whose artifact another crate was already fetching. */

@@ -43,7 +43,7 @@ export interface Run {
 
 /** Counters that a run moves and `cli/` shows; `crates` and `artifacts` are those with work to do. */
 export class Progress {
-  phase: 'trust' | 'compare' | 'fetch' | 'publish' | 'verify' = 'trust'
+  phase: 'trust' | 'compare' | 'fetch' | 'publish' | 'verify' | 'adopt' = 'trust'
   crates = 0
   cratesExamined = 0
   artifacts = 0
