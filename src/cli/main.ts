@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { adoptCommand } from './adopt.ts'
 import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
 import { demoCommand } from './demo.ts'
@@ -107,6 +108,13 @@ function addCommands(program: Command, context: () => Context): void {
     .option('--accept-clock', 'go on though the clock is behind what was seen before')
     .addOption(new Option('--reason <text>', 'why; recorded with each --accept option'))
     .action(options => run(c => syncCommand(c, options))())
+
+  documented(program.command('adopt <dir>'), {
+    does: "copy the crates of another tool's directory, so that a sync need not fetch them",
+    example:
+      'crateferry adopt /srv/panamax/crates --mirror mirror && crateferry sync --mirror mirror',
+    exits: [0, 3, 10, 20, 21, 30, 64],
+  }).action(dir => run(c => adoptCommand(c, dir))())
 
   documented(program.command('status'), {
     does: 'show what is published, its age and trust, and what waits with which reason',

@@ -45,8 +45,11 @@ export class ProgressLine implements Disposable {
   #line(): string {
     const { phase, crates, cratesExamined, artifacts, artifactsDone, bytes } = this.#progress
     if (phase === 'look') return this.#looks()
-    if (phase !== 'fetch') return `${phase} …`
+    if (phase !== 'fetch' && phase !== 'adopt') return `${phase} …`
     const { bytesPerSecond, filesPerSecond } = this.#rate(artifactsDone)
+    if (phase === 'adopt') {
+      return `adopt: ${artifactsDone} crates read, ${bytesText(bytes)}, ${bytesText(Math.round(bytesPerSecond))}/s`
+    }
     // while index files are still being read nobody knows how many artifacts they name
     const expected = cratesExamined === 0 ? 0 : (artifacts * crates) / cratesExamined
     const left = durationText((expected - artifactsDone) / filesPerSecond)

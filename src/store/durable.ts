@@ -204,10 +204,14 @@ export function moveFile(from: string, final: string): void {
   }
 }
 
-/** A second file of the same bytes, sharing blocks where the file system can. Not flushed. */
+/**
+ * A second file of the same bytes, sharing blocks where the file system can; readable by whom our
+ * files are, whatever the first one's mode. Not flushed.
+ */
 export function copyFile(from: string, to: string): void {
   try {
     fs.copyFileSync(from, to, fs.constants.COPYFILE_FICLONE)
+    setMode(() => fs.chmodSync(to, FILE_MODE))
   } catch (error) {
     throw wrapped(error, to)
   }

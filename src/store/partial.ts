@@ -1,11 +1,11 @@
 import { createHash, type Hash } from 'node:crypto'
-import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import { closeSync, existsSync, opendirSync, openSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import { discardFile, discardVoid, moveFile, wrapped, writeFileAt } from './durable.ts'
-import { PARTIALS } from './layout.ts'
+import { PARTIALS, partialFile } from './layout.ts'
 
 /**
  * The longest artifact we take: far above the 10 MiB that crates.io allows unasked.
@@ -182,9 +182,20 @@ export class Partial {
   }
 }
 
-/** The artifacts of which an earlier run left something. */
-export function partialsLeft(root: string): Set<Checksum> {
-  return new Set(readdirSync(join(root, PARTIALS)).map(name => name.slice(0, 64) as Checksum))
+/** Some thousands of transfers can be under way, a whole registry can have been adopted. */
+const LEFT_MAX = 100_000
+
+/**
+ * The artifacts of which an earlier run left something: listed, so that nobody looks for the others
+ * one by one, or looked for where the list would be long (P15).
+ */
+export function partialsLeft(root: string): Pick<ReadonlySet<Checksum>, 'has'> {
+  const left = new Set<Checksum>()
+  for (const name of namesIn(join(root, PARTIALS))) {
+    left.add(name.slice(0, 64) as Checksum)
+    if (left.size > LEFT_MAX) return { has: one => existsSync(join(root, partialFile(one))) }
+  }
+  return left
 }
 
 /** Removes what earlier transfers left, but for the artifacts that are still wanted. */
@@ -192,8 +203,20 @@ export async function discardPartials(
   root: string,
   { but }: { readonly but: ReadonlySet<Checksum> },
 ): Promise<void> {
-  for (const name of readdirSync(join(root, PARTIALS))) {
+  for (const name of namesIn(join(root, PARTIALS))) {
     if (!but.has(name.slice(0, 64) as Checksum)) await discardFile(join(root, PARTIALS, name))
+  }
+}
+
+/** One after the other: all at once they were a gigabyte of names. */
+function* namesIn(folder: string): Generator<string> {
+  const entries = opendirSync(folder, { bufferSize: 256 })
+  try {
+    for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
+      yield entry.name
+    }
+  } finally {
+    entries.closeSync()
   }
 }
 

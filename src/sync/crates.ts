@@ -100,7 +100,7 @@ class CratesUnderWay implements Fetched {
   readonly #source: Source
   readonly #isFirst: boolean
   readonly #selection: Selection | undefined
-  readonly #begun: ReadonlySet<Checksum>
+  readonly #begun: ReturnType<typeof partialsLeft>
   /** Artifacts from their first request until they have landed. */
   readonly #underWay = new Map<Checksum, Transfer>()
   /** Jobs whose artifact another crate was already fetching. */

@@ -46,7 +46,7 @@ export interface Run {
 
 /** Counters that a run moves and `cli/` shows; `crates` and `artifacts` are those with work to do. */
 export class Progress {
-  phase: 'trust' | 'look' | 'compare' | 'fetch' | 'publish' | 'verify' | 'prune' = 'trust'
+  phase: 'trust' | 'look' | 'compare' | 'fetch' | 'publish' | 'verify' | 'prune' | 'adopt' = 'trust'
   crates = 0
   cratesExamined = 0
   artifacts = 0
