@@ -15,6 +15,7 @@ import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
 import { upstreamCommand } from './upstream.ts'
 import { verifyCommand } from './verify.ts'
+import { withdrawCommand } from './withdraw.ts'
 
 /** What an operator types. Sets the exit code; nothing else in the program ends the process. */
 export async function main(): Promise<void> {
@@ -139,6 +140,15 @@ function addCommands(program: Command, context: () => Context): void {
     .option('--dry-run', 'say what would go, and remove nothing')
     .option('--yes', 'let more than a tenth of the artifacts go')
     .action(options => run(c => pruneCommand(c, options))())
+
+  documented(program.command('withdraw <versions...>'), {
+    does: 'take artifacts (CRATE@VERSION) away for good, whatever the index says, or give them back',
+    example: 'crateferry withdraw wicked@1.0.1 --reason "court order 12/345" --mirror mirror',
+    exits: [0, 4, 10, 20, 21, 30, 64],
+  })
+    .requiredOption('--reason <text>', 'why; recorded, shown by status and told to whoever asks')
+    .option('--restore', 'give the artifacts their names back')
+    .action((versions, options) => run(c => withdrawCommand(c, versions, options))())
 
   documented(program.command('serve'), {
     does: 'serve the mirror to cargo and to other mirrors, until it is stopped',

@@ -1,8 +1,10 @@
 import { statfsSync } from 'node:fs'
 import type { Config } from '../config.ts'
 import { MirrorError } from '../error.ts'
+import type { Checksum } from '../registry/checksum.ts'
 import type { Marker } from '../store/mirror.ts'
 import { readObservation, type Sweep } from '../store/observation.ts'
+import { readWithdrawn, type Withdrawal, withdrawalText } from '../store/quarantine.ts'
 import { lastRuns, type RunRecord } from '../store/runs.ts'
 import { isConfirmed, readSightings, type Sightings } from '../store/sightings.ts'
 import { type MetadataVersions, readNext, readPublished, type Snapshot } from '../store/snapshot.ts'
@@ -23,6 +25,7 @@ export async function statusCommand(context: Context): Promise<number> {
   const ageSeconds = published && (context.now().getTime() - Date.parse(published.at)) / 1000
   const { sweep } = readObservation(root)
   const kept = readSightings(root)
+  const withdrawn = readWithdrawn(root)
   const site = siteOf(root)
   const selection = await selectionStatus(root, published)
 
@@ -40,6 +43,7 @@ export async function statusCommand(context: Context): Promise<number> {
     `disk       ${bytesText(freeBytes)} free`,
     ...waitingLines(published),
     ...keptLines(kept),
+    ...withdrawnLines(withdrawn),
     ...runs.map(runLine),
   ]
   const { url, index, chain } = config.upstream
@@ -57,6 +61,7 @@ export async function statusCommand(context: Context): Promise<number> {
       held: published?.held ?? {},
       absent: published?.absent ?? {},
       kept,
+      withdrawn: Object.fromEntries(withdrawn),
       freeBytes,
       runs,
     },
@@ -117,6 +122,12 @@ function keptLines(kept: Sightings): string[] {
     const sure = isConfirmed(sighting) ? 'seen again' : 'not seen twice yet'
     return `kept       ${path}: ${what} upstream since ${first}, last ${last}, ${sure}`
   })
+}
+
+function withdrawnLines(withdrawn: ReadonlyMap<Checksum, Withdrawal>): string[] {
+  return [...withdrawn].map(
+    ([checksum, one]) => `withdrawn  ${withdrawalText(one)} (sha256 ${checksum})`,
+  )
 }
 
 function runLine({ at, command, exit, seconds }: RunRecord): string {

@@ -88,6 +88,7 @@ function toldDryRun({ out }: Context, plan: DryRun): Outcome {
 /** What a run came to, told to people, machines and the run record alike. */
 export function told({ out }: Context, report: SyncReport): Outcome {
   const { snapshot, outcome, crates, artifacts, bytes, removed, rollbacks, warnings } = report
+  const { withdrawn } = report
   const held = Object.entries(snapshot.held)
   const exit = rollbacks.length > 0 ? EXIT.guard : held.length > 0 ? EXIT.incomplete : 0
   for (const warning of warnings) out.say(`warning: ${warning}`)
@@ -101,24 +102,28 @@ export function told({ out }: Context, report: SyncReport): Outcome {
     bytes,
     held: held.length,
     absent: Object.keys(snapshot.absent).length,
-    removed: removed.map(({ path, versions, all }) => ({ path, versions, all })),
+    removed,
+    withdrawn,
     rollbacks,
   }
   out.result({ ok: exit === 0, exit, ...facts, heldCrates: snapshot.held, warnings }, lines(report))
   return { exit, facts }
 }
 
-function lines({ outcome, snapshot, crates, artifacts, bytes, removed }: SyncReport): string[] {
+function lines(report: SyncReport): string[] {
+  const { outcome, snapshot, crates, artifacts, bytes, removed, withdrawn } = report
   const held = Object.keys(snapshot.held).length
   const state = `snapshot ${snapshot.n}, ${snapshot.entries} crates`
-  if (outcome === 'unchanged') return [`nothing changed: ${state}`]
+  const taken = withdrawn.map(what => `withdrawn: ${what}`)
+  if (outcome === 'unchanged') return [`nothing changed: ${state}`, ...taken]
   const came = `${crates} crates looked at, ${artifacts} artifacts landed (${bytesText(bytes)})`
   return [
     `published ${state}: ${came}${held > 0 ? `, ${held} held` : ''}`,
-    ...removed.map(({ path, versions, all }) =>
+    ...removed.map(({ path, versions, all, reason }) =>
       all
-        ? `removed: ${path} (${versions.join(', ')})`
-        : `removed from ${path}: ${versions.join(', ')}`,
+        ? `removed: ${path} (${versions.join(', ')}): ${reason}`
+        : `removed from ${path}: ${versions.join(', ')}: ${reason}`,
     ),
+    ...taken,
   ]
 }

@@ -1,7 +1,10 @@
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import { configJson } from '../registry/config-json.ts'
+import type { CrateName } from '../registry/crate-name.ts'
 import { readIndexFile } from '../registry/index-file.ts'
 import { type IndexPath, indexPath, prefixOfPath } from '../registry/sparse-path.ts'
+import type { Version } from '../registry/version.ts'
+import { type Withdrawal, withdrawalText } from '../store/quarantine.ts'
 import type { MirrorReader } from '../store/reader.ts'
 import { FileDamaged, HashedFiles, type OpenFile } from './files.ts'
 import type { Route } from './routes.ts'
@@ -137,11 +140,16 @@ export class Answers {
     throw new FileDamaged(file, `has sha256 ${body.checksum}, which was never verified`)
   }
 
-  /** Its name is its proof; why one is not here the snapshot may know. */
+  /**
+   * Its name is its proof; why one is not here the snapshot may know. One that is withdrawn is not
+   * given, though a killed writer may have left it its name.
+   */
   async #artifact({
     prefix,
     checksum,
   }: Omit<Route & { kind: 'artifact' }, 'kind'>): Promise<Answer> {
+    const withdrawal = this.#reader.withdrawn().get(checksum)
+    if (withdrawal !== undefined) return withdrawn(withdrawal)
     const answer = await this.#proved(this.#reader.artifact(prefix, checksum), checksum, ARTIFACT)
     // after the file was opened: a name that leaves the list in between was proved by then
     if (this.#reader.isLanding(prefix, checksum)) {
@@ -157,7 +165,7 @@ export class Answers {
   async #version({ crate, version }: Route & { kind: 'version' }): Promise<Answer> {
     const path = indexPath(crate)
     const index = await this.#indexFile(path)
-    if (index.status !== 200) return index
+    if (index.status !== 200) return this.#withdrawnVersion(crate, version) ?? index
     const { entries } = readIndexFile(await bytesOf(index.body), path, { signed: true })
     const prefix = prefixOfPath(path)
     let refused: Answer = NOT_HERE
@@ -167,7 +175,15 @@ export class Answers {
       if (answer.status === 200) return { ...answer, cache: SHORT }
       if (refused === NOT_HERE) refused = answer
     }
-    return refused
+    return refused === NOT_HERE ? (this.#withdrawnVersion(crate, version) ?? refused) : refused
+  }
+
+  /** The index no longer names malware, and whoever asks for it shall know why. */
+  #withdrawnVersion(crate: CrateName, version: Version): Refused | undefined {
+    for (const withdrawal of this.#reader.withdrawn().values()) {
+      if (withdrawal.crate === crate && withdrawal.version === version) return withdrawn(withdrawal)
+    }
+    return undefined
   }
 
   /** No hash names it: whoever follows the chain verifies it. */
@@ -185,6 +201,10 @@ export class Answers {
     await body[Symbol.asyncDispose]()
     throw new FileDamaged(file, `does not match sha256 ${checksum}`)
   }
+}
+
+function withdrawn(withdrawal: Withdrawal): Refused {
+  return { status: 404, line: `withdrawn: ${withdrawalText(withdrawal)}` }
 }
 
 function found(body: OpenFile, { type, cache, hasRanges = false }: Look): Found {

@@ -1,11 +1,12 @@
 import assert from 'node:assert'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import { breathe, copyFile, discardFile, discardVoid, flush, moveFile } from './durable.ts'
 import { LANDING, PUBLIC, partialFile, QUARANTINE } from './layout.ts'
 import { hashFile, wholePartial } from './partial.ts'
+import { withdrawnChecksums } from './quarantine.ts'
 import { isObject, recordBytes } from './record.ts'
 import type { Writer } from './writer.ts'
 
@@ -61,7 +62,7 @@ export class Landing {
   #fillingBytes = 0
   #isDue = false
   #timer: NodeJS.Timeout | undefined
-  #withdrawn: ReadonlySet<string> = new Set()
+  #withdrawn: ReadonlySet<Checksum> = new Set()
   /** The batch that lands; it never rejects. */
   #underWay: Promise<void> | undefined
   #failure: { readonly error: unknown } | undefined
@@ -121,7 +122,7 @@ export class Landing {
   }
 
   #refuseWithdrawn(checksum: Checksum): void {
-    if (this.#filling.length === 0) this.#withdrawn = withdrawn(this.#writer.mirror.root)
+    if (this.#filling.length === 0) this.#withdrawn = withdrawnChecksums(this.#writer.mirror.root)
     if (this.#withdrawn.has(checksum)) throw new Withdrawn(checksum)
   }
 
@@ -314,11 +315,4 @@ function foldersAbove(root: string, files: readonly string[]): string[] {
     }
   }
   return [...folders]
-}
-
-/** The checksums in `state/quarantine`, by the files' names. */
-function withdrawn(root: string): ReadonlySet<string> {
-  const folder = join(root, QUARANTINE)
-  const names = existsSync(folder) ? readdirSync(folder) : []
-  return new Set(names.map(name => name.slice(0, 64)))
 }

@@ -62,5 +62,8 @@ export const snapshotFile = (n: number): string => `${SNAPSHOTS}/${n}.json`
 export const selectedFile = (checksum: Checksum): string => `${SELECTED}/${checksum}`
 export const partialFile = (checksum: Checksum): string => `${PARTIALS}/${checksum}.part`
 export const ownerFolder = (token: string): string => `${OWNERS}/${token}`
+/** The bytes of an artifact that is withdrawn, and the record of why. */
+export const withdrawnFile = (checksum: Checksum): string => `${QUARANTINE}/${checksum}.crate`
+export const withdrawalFile = (checksum: Checksum): string => `${QUARANTINE}/${checksum}.json`
 export const evidenceFile = (checksum: Checksum, name: string): string =>
   `${EVIDENCE}/${checksum}.${name}`

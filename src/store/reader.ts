@@ -7,6 +7,7 @@ import { type IndexPath, type Prefix, prefixOfPath } from '../registry/sparse-pa
 import { lookUp } from '../tree/prove.ts'
 import { readLanding } from './landing.ts'
 import { artifactFile, indexFile, indexFileByHash, PUBLIC, PUBLISHED } from './layout.ts'
+import { readWithdrawn, type Withdrawal, withdrawnStamp } from './quarantine.ts'
 import { readSelection } from './selected.ts'
 import {
   isBelieved,
@@ -37,6 +38,8 @@ export class MirrorReader {
   readonly #wanted = new Map<IndexPath, ReadonlySet<Checksum>>()
   /** Which part of its index the mirror holds, read once for each published snapshot. */
   #selection: Selection | undefined
+  #withdrawn: ReadonlyMap<Checksum, Withdrawal> = new Map()
+  #withdrawnStamp = ''
 
   constructor(root: string) {
     this.root = root
@@ -94,6 +97,16 @@ export class MirrorReader {
    */
   isLanding(prefix: Prefix, checksum: Checksum): boolean {
     return readLanding(this.root)?.includes(artifactFile(prefix, checksum)) ?? false
+  }
+
+  /** What was taken away by policy, whatever the index says, read again whenever that changed. */
+  withdrawn(): ReadonlyMap<Checksum, Withdrawal> {
+    const stamp = withdrawnStamp(this.root)
+    if (stamp !== this.#withdrawnStamp) {
+      this.#withdrawn = readWithdrawn(this.root)
+      this.#withdrawnStamp = stamp
+    }
+    return this.#withdrawn
   }
 
   /** Why an artifact is not here, where the snapshot says so. */

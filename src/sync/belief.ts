@@ -20,6 +20,9 @@ export interface Case {
 
 const DAY_MS = 86_400_000
 
+/** The malware advisory that tells of the loss of all these versions; undefined: none does. */
+type AdvisoryAbout = (path: IndexPath, versions: readonly string[]) => string | undefined
+
 /**
  * What of an unsigned upstream is believed. News is believed at once: artifacts prove themselves by
  * their checksums. A loss is believed when it was seen twice, at least an hour apart: a captive
@@ -27,19 +30,21 @@ const DAY_MS = 86_400_000
  * is gone stays `holdDays` longer; a malware advisory about it takes both delays away.
  */
 export class Belief {
+  /** Why each loss was believed. */
+  readonly reasons: Map<IndexPath, string> = new Map()
   readonly #run: Run
   readonly #holdMs: number
-  readonly #isMalware: (path: IndexPath) => boolean
+  readonly #advisoryAbout: AdvisoryAbout
   readonly #sightings: Map<IndexPath, Sighting>
   #isChanged = false
 
   constructor(
     run: Run,
-    options: { readonly holdDays: number; readonly isMalware: (path: IndexPath) => boolean },
+    options: { readonly holdDays: number; readonly advisoryAbout: AdvisoryAbout },
   ) {
     this.#run = run
     this.#holdMs = options.holdDays * DAY_MS
-    this.#isMalware = options.isMalware
+    this.#advisoryAbout = options.advisoryAbout
     const known = Object.entries(readSightings(run.writer.mirror.root)) as [IndexPath, Sighting][]
     this.#sightings = new Map(known)
   }
@@ -65,8 +70,10 @@ export class Belief {
       this.#settled(path)
       return { path, after }
     }
-    if (!this.#isBelieved(path, status, lost)) return undefined
+    const reason = this.#reasonToBelieve(path, have, status, lost)
+    if (reason === undefined) return undefined
     this.#settled(path)
+    this.reasons.set(path, reason)
     return { path, after }
   }
 
@@ -76,16 +83,25 @@ export class Belief {
     this.#isChanged = false
   }
 
-  #isBelieved(path: IndexPath, status: number, versions: readonly string[] | null): boolean {
+  #reasonToBelieve(
+    path: IndexPath,
+    have: Checksum,
+    status: number,
+    versions: readonly string[] | null,
+  ): string | undefined {
     const now = stamp(this.#run.now())
     const before = this.#sightings.get(path)
     const isSame = before !== undefined && isPartOf(versions, before.versions)
     const sighting = { first: isSame ? before.first : now, last: now, status, versions }
     this.#sightings.set(path, sighting)
     this.#isChanged = true
-    if (this.#isMalware(path)) return true
-    if (!isConfirmed(sighting)) return false
-    return versions !== null || Date.parse(now) - Date.parse(sighting.first) >= this.#holdMs
+    const all = versions ?? this.#read(path, have).entries.map(({ version }) => version)
+    const advisory = this.#advisoryAbout(path, all)
+    if (advisory !== undefined) return advisory
+    const isOver = Date.parse(now) - Date.parse(sighting.first) >= this.#holdMs
+    if (!isConfirmed(sighting) || (versions === null && !isOver)) return undefined
+    const seen = `seen first ${sighting.first}, last ${now}`
+    return versions === null ? `gone upstream (status ${status}), ${seen}` : `not listed, ${seen}`
   }
 
   /** What was missed is back, or its loss is followed. */

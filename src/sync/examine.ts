@@ -7,6 +7,7 @@ import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, nameOfPath, prefixOfPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
 import { artifactFile, CRATES, indexFileByHash } from '../store/layout.ts'
+import { withdrawnChecksums } from '../store/quarantine.ts'
 import type { TreeEntry } from '../tree/entry.ts'
 import type { Wanted } from '../upstream/upstream.ts'
 import { isVerdict } from './faults.ts'
@@ -17,7 +18,7 @@ import type { Run, Source } from './run.ts'
 /** One changed crate after its index file came and was compared with the one under its path. */
 export interface Examined {
   readonly change: Change
-  /** Artifacts that the index file names, that are selected, and that are not here. */
+  /** Artifacts that the index file names, that are selected, not withdrawn, and not here. */
   readonly wanted: readonly Wanted[]
   /** Published versions that are no longer in the file: all of them where the crate is gone. */
   readonly removed: readonly Version[]
@@ -38,11 +39,18 @@ export function examineAll(
   selection: Selection | undefined,
 ): AsyncGenerator<Examined> {
   const { connections } = run.settings
-  const isHere = lookup(run.writer.mirror.root)
+  const { root } = run.writer.mirror
+  const given = {
+    run,
+    source,
+    selection,
+    isHere: lookup(root),
+    withdrawn: withdrawnChecksums(root),
+  }
   return inParallel(
     changes,
     2 * connections,
-    (change, signal) => examine({ run, source, selection, isHere, signal }, change),
+    (change, signal) => examine({ ...given, signal }, change),
     run.signal,
   )
 }
@@ -59,6 +67,7 @@ interface Examining {
   /** Undefined: everything is selected. */
   readonly selection: Selection | undefined
   readonly isHere: (file: string) => boolean
+  readonly withdrawn: ReadonlySet<Checksum>
   readonly signal: AbortSignal
 }
 
@@ -84,7 +93,10 @@ async function examine(examining: Examining, change: Change): Promise<Examined> 
   }
 }
 
-/** The per-crate rollback rule: a published checksum never changes, whoever signs the new file. */
+/**
+ * The per-crate rollback rule: a published checksum never changes, whoever signs the new file. The
+ * new bytes come all the same, under their own checksum: whoever has to judge needs both.
+ */
 function judged(
   examining: Examining,
   { path }: Change,
@@ -98,18 +110,18 @@ function judged(
   const answer = { wanted: missingArtifacts(examining, path, file), removed, warnings, disputed }
   if (changed.length === 0 || examining.run.accepted.changed.has(nameOfPath(path))) return answer
   const reason = `rollback: ${changed.join(', ')} would change its checksum; --accept-changed ${nameOfPath(path)} lets it through`
-  return { ...answer, wanted: [], refusal: { reason, isRollback: true } }
+  return { ...answer, refusal: { reason, isRollback: true } }
 }
 
 function missingArtifacts(
-  { selection, isHere }: Examining,
+  { selection, isHere, withdrawn }: Examining,
   path: IndexPath,
   file: IndexFile,
 ): Wanted[] {
   const wanted = new Map<Checksum, Wanted>()
   const isSelected = selection?.of(path) ?? (() => true)
   for (const { crate, version, checksum } of file.entries) {
-    if (!isSelected(version) || wanted.has(checksum)) continue
+    if (!isSelected(version) || wanted.has(checksum) || withdrawn.has(checksum)) continue
     if (!isHere(artifactFile(prefixOfPath(path), checksum))) {
       wanted.set(checksum, { crate, version, checksum })
     }

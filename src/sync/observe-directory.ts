@@ -19,6 +19,7 @@ import type { Run, Source } from './run.ts'
 export class DirectoryObserver implements Observer {
   readonly name: string
   readonly warnings: readonly string[] = []
+  readonly reasons: ReadonlyMap<IndexPath, string> = new Map()
   readonly unseen: ReadonlyMap<IndexPath, string> = new Map()
   readonly artifact: Source['artifact']
   readonly pause: Source['pause']
@@ -41,6 +42,11 @@ export class DirectoryObserver implements Observer {
     }
     await this.#run.landing.settle()
     return buildTree(entries, tiles.put)
+  }
+
+  /** A directory's owner takes away what is to go. */
+  async withdraw(): Promise<readonly string[]> {
+    return []
   }
 
   async settle(): Promise<void> {}

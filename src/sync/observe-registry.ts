@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import type { CrateName } from '../registry/crate-name.ts'
-import { IndexFileRefused, readIndexFile } from '../registry/index-file.ts'
+import { type IndexFile, IndexFileRefused, readIndexFile } from '../registry/index-file.ts'
 import { type IndexPath, indexPath } from '../registry/sparse-path.ts'
 import { indexFileByHash } from '../store/layout.ts'
 import {
@@ -24,6 +24,7 @@ import type { SparseRegistry, Validators } from '../upstream/sparse-registry.ts'
 import { Belief } from './belief.ts'
 import { isVerdict } from './faults.ts'
 import { inParallel } from './in-parallel.ts'
+import { Malware } from './malware.ts'
 import type { NewTiles } from './new-tiles.ts'
 import { type News, readNews } from './news.ts'
 import type { Observer } from './observer.ts'
@@ -52,6 +53,7 @@ export class RegistryObserver implements Observer {
   readonly name: string
   readonly warnings: string[] = []
   readonly unseen: Map<IndexPath, string> = new Map()
+  readonly reasons: ReadonlyMap<IndexPath, string>
   readonly artifact: Source['artifact']
   readonly pause: Source['pause']
   readonly #run: Run
@@ -59,6 +61,9 @@ export class RegistryObserver implements Observer {
   readonly #options: RegistryOptions
   readonly #seen: Observations
   readonly #belief: Belief
+  readonly #malware: Malware
+  /** Seconds since 1970: what was seen since then was seen by this run. */
+  readonly #begun: number
   readonly #statuses = new Map<IndexPath, number>()
   #observation: Observation
   /** As it lies on the disk: where nothing changed nothing is written. */
@@ -75,12 +80,17 @@ export class RegistryObserver implements Observer {
     this.#observation = readObservation(root)
     this.#kept = this.#observation
     this.#seen = new Observations(run.writer)
-    this.#belief = new Belief(run, { holdDays: options.holdDays, isMalware: () => false })
+    this.#malware = new Malware(run, this.#observation)
+    const advisoryAbout: Malware['about'] = (path, versions) => this.#malware.about(path, versions)
+    this.#belief = new Belief(run, { holdDays: options.holdDays, advisoryAbout })
+    this.reasons = this.#belief.reasons
+    this.#begun = secondsOf(run.now().toISOString())
   }
 
   async look(published: Snapshot | undefined, tiles: NewTiles): Promise<TileRef> {
     const root = published === undefined ? EMPTY_TREE : rootRef(published.tree)
     try {
+      await this.#malware.read(this.#registry)
       const changes = await this.#changes(published, root)
       await this.#belief.save()
       return await updateTree(root, changes, { load: tiles.load, put: tiles.put })
@@ -88,6 +98,15 @@ export class RegistryObserver implements Observer {
       await this.#run.landing.settle()
       await this.#seen.close()
     }
+  }
+
+  async withdraw(): Promise<readonly string[]> {
+    const acted = await this.#malware.act(path => this.#checksumsOf(path))
+    const { observed, position, withdrawn } = acted
+    const feeds = { ...this.#observation.feeds, ...(position && { advisories: position }) }
+    this.#observation = { ...this.#observation, ...observed, feeds }
+    this.warnings.push(...this.#malware.warnings)
+    return withdrawn
   }
 
   async settle(): Promise<void> {
@@ -140,6 +159,7 @@ export class RegistryObserver implements Observer {
       : { started: stamp(this.#run.now()), why, closed: null, settled: false }
     if (!isOpen) await this.#open(root, sweep)
     const since = secondsOf(sweep.started)
+    for (const path of this.#malware.paths(one => this.#isKnown(one))) this.#know(path)
     const open = [...this.#seen.paths()].filter(path => (this.#seen.get(path)?.at ?? 0) < since)
     await this.#lookAt(shuffled(open, this.#options.random))
     await this.#run.landing.settle()
@@ -180,14 +200,20 @@ export class RegistryObserver implements Observer {
     return stamp(now)
   }
 
+  #isKnown(path: IndexPath): boolean {
+    return this.#seen.get(path) !== undefined
+  }
+
   #know(path: IndexPath): void {
-    if (this.#seen.get(path) !== undefined) return
+    if (this.#isKnown(path)) return
     this.#seen.set(path, { at: 0, length: 0, sha256: undefined })
   }
 
   async #tick(published: Snapshot | undefined, root: TileRef, news: News): Promise<TreeChange[]> {
     const held = Object.keys(published?.held ?? {}) as IndexPath[]
-    const paths = [...new Set([...news.paths, ...held, ...this.#belief.due(this.#run.now())])]
+    const malware = this.#malware.paths(path => this.#isKnown(path))
+    const due = this.#belief.due(this.#run.now())
+    const paths = [...new Set([...news.paths, ...held, ...due, ...malware])]
     await this.#lookAt(paths)
     await this.#run.landing.settle()
     const pending = news.pendingAfter(path => this.#versionsOf(path))
@@ -201,13 +227,26 @@ export class RegistryObserver implements Observer {
     return changes
   }
 
+  /** What the index has of a crate as this run saw it; undefined: it was not looked at. */
+  #checksumsOf(path: IndexPath): ReadonlySet<Checksum> | undefined {
+    const seen = this.#seen.get(path)
+    if (seen === undefined || seen.at < this.#begun || this.unseen.has(path)) return undefined
+    const { entries = [] } = this.#fileSeen(path) ?? {}
+    return new Set(entries.map(({ checksum }) => checksum))
+  }
+
   /** Undefined: there is no such crate, as far as was seen. */
   #versionsOf(path: IndexPath): ReadonlySet<string> | undefined {
+    const file = this.#fileSeen(path)
+    if (file === undefined) return undefined
+    return new Set<string>([...file.entries.map(({ version }) => version), ...file.unusable])
+  }
+
+  #fileSeen(path: IndexPath): IndexFile | undefined {
     const checksum = this.#seen.get(path)?.sha256
     const file = checksum && this.#run.writer.at(indexFileByHash(path, checksum))
     if (file === undefined || !existsSync(file)) return undefined
-    const { entries, unusable } = readIndexFile(readFileSync(file), path, { signed: true })
-    return new Set<string>([...entries.map(entry => entry.version), ...unusable])
+    return readIndexFile(readFileSync(file), path, { signed: true })
   }
 
   /** Everything that is known against everything that is published. */

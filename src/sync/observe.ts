@@ -47,6 +47,7 @@ export async function syncObserved(
   const published = readPublished(run.writer.mirror.root)
   guardSpace(run)
   const { tiles, seen, ...planned } = await planObserved(run, observer, published)
+  const withdrawn = await observer.withdraw()
   const at = { published, tree: seen, load: tiles.load, changes: planned.changes }
   const { selection, changes, ...chosen } = await select(run, observer, at)
 
@@ -63,9 +64,10 @@ export async function syncObserved(
   const metadata = await sign(run, tree)
   const selected = await keepSelection(run.writer, selection)
   const warnings = [...observer.warnings, ...chosen.warnings]
+  const told = { warnings, reasons: observer.reasons, withdrawn }
   if (isPublished(run, published, { tree, metadata, held, selected })) {
     await observer.settle()
-    return { ...report(run, published, fetched, warnings), outcome: 'unchanged' }
+    return { ...report(run, published, fetched, told), outcome: 'unchanged' }
   }
   const entries = tree.count ?? 0
   const next = seal(run, published, { tree, entries, metadata, verdicts, selected })
@@ -73,7 +75,7 @@ export async function syncObserved(
   await observer.settle()
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
   await discardSelections(run.writer)
-  return report(run, next, fetched, warnings)
+  return report(run, next, fetched, told)
 }
 
 /** The tree of what is believed now, and what brings us there. */

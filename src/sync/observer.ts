@@ -12,6 +12,10 @@ export interface Observer extends Source, ByHash {
   /** Crates whose index file came in no form, or not at all, and why: held, whatever they were. */
   readonly unseen: ReadonlyMap<IndexPath, string>
   readonly warnings: readonly string[]
+  /** Why the loss of a published crate or version was believed. */
+  readonly reasons: ReadonlyMap<IndexPath, string>
+  /** Takes away what is known as malware, and returns what went, each with its reason. */
+  withdraw(): Promise<readonly string[]>
   /** What was looked at is published (or was already): it need not be looked at again. */
   settle(): Promise<void>
 }

@@ -2,6 +2,7 @@ import { MirrorError } from '../error.ts'
 import { finishLanding } from '../store/landing.ts'
 import { indexFileByHash } from '../store/layout.ts'
 import { finishNext, IndexFileDamaged, writeConfigJson } from '../store/publish.ts'
+import { finishWithdrawals } from '../store/quarantine.ts'
 import { readNext, readPublished, rootRef } from '../store/snapshot.ts'
 import type { TreeEntry } from '../tree/entry.ts'
 import { lookUp } from '../tree/prove.ts'
@@ -23,12 +24,13 @@ export const NOBODY: ByHash = {
 
 /**
  * Writes this mirror's own config.json where its URL changed, and finishes what an earlier run had
- * begun, by the functions that began it: names not proved durable, then a snapshot that was decided
- * on, then what the site had signed and not shown yet. Where its bytes were damaged meanwhile they are fetched by
+ * begun, by the functions that began it: names not proved durable, what is withdrawn and still
+ * public, then a snapshot that was decided on, then what the site had signed and not shown yet. Where its bytes were damaged meanwhile they are fetched by
  * hash; `next` itself is never dropped (P4, P5).
  */
 export async function recover(run: Run, upstream: ByHash): Promise<void> {
   await finishLanding(run.writer)
+  await finishWithdrawals(run.writer)
   await writeConfigJson(run.writer, run.settings.url)
   for (;;) {
     try {

@@ -15,6 +15,7 @@ import {
 } from '../store/layout.ts'
 import { hashFile } from '../store/partial.ts'
 import { publish, replaceOrDiscard } from '../store/publish.ts'
+import { takeAway } from '../store/quarantine.ts'
 import { recordBytes } from '../store/record.ts'
 import { type Held, readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
@@ -108,13 +109,14 @@ async function mendAll(
   return held
 }
 
-const ORDER = ['metadata', 'tile', 'index file', 'by path', 'artifact'] as const
+const ORDER = ['withdrawn', 'metadata', 'tile', 'index file', 'by path', 'artifact'] as const
+
+/** What is written again over what is there, or has a place of its own to go to. */
+const KEPT_IN_PLACE: readonly string[] = ['record', 'config.json', 'metadata', 'withdrawn']
 
 /** Evidence is kept under a name that says what it was; a folder or a link goes there whole. */
 async function putAside(run: Run, { file, kind, named }: Fault): Promise<void> {
-  const isMade =
-    named?.kind === 'record' || named?.kind === 'config.json' || named?.kind === 'metadata'
-  if (kind === 'missing' || isMade) return
+  if (kind === 'missing' || KEPT_IN_PLACE.includes(named?.kind ?? '')) return
   const at = stamp(run.now()).replaceAll(/[:-]/g, '')
   await run.writer.move(file, `${EVIDENCE}/${at}-${file.replaceAll('/', '.')}`)
 }
@@ -145,6 +147,9 @@ async function mended(
   switch (named?.kind) {
     case 'metadata':
       if (named.right !== undefined) await writer.replace(file, named.right)
+      return undefined
+    case 'withdrawn':
+      await takeAway(writer, named.checksum, [file])
       return undefined
     case 'tile': {
       if (upstream === undefined) return undefined

@@ -26,7 +26,9 @@ export interface SyncReport {
   readonly crates: number
   readonly artifacts: number
   readonly bytes: number
-  readonly removed: readonly Removed[]
+  readonly removed: readonly (Removed & { readonly reason: string })[]
+  /** What was taken away as malware, each with its reason. */
+  readonly withdrawn: readonly string[]
   /** Crates held because a published checksum would change: an alarm, exit 17. */
   readonly rollbacks: readonly IndexPath[]
   readonly warnings: readonly string[]
@@ -70,7 +72,7 @@ export async function sync(run: Run, upstream: Upstream): Promise<SyncReport> {
   await publish(run.writer, next)
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
   await discardSelections(run.writer)
-  return report(run, next, fetched, [...vouched.warnings, ...chosen.warnings])
+  return report(run, next, fetched, { warnings: [...vouched.warnings, ...chosen.warnings] })
 }
 
 /** The plan step of `sync` alone: the tree that is vouched for, and what brings us there. */
@@ -122,6 +124,7 @@ function unchanged(snapshot: Snapshot, { warnings }: Vouched): SyncReport {
     artifacts: 0,
     bytes: 0,
     removed: [],
+    withdrawn: [],
     rollbacks: [],
     warnings,
   }
@@ -163,8 +166,14 @@ export function report(
   run: Run,
   snapshot: Snapshot,
   fetched: Fetched,
-  warnings: readonly string[],
+  told: {
+    readonly warnings: readonly string[]
+    readonly reasons?: ReadonlyMap<IndexPath, string>
+    readonly withdrawn?: readonly string[]
+  },
 ): SyncReport {
+  const { warnings, reasons, withdrawn = [] } = told
+  const reason = 'upstream names it no more'
   const rollbacks = [...fetched.refused].filter(([, refusal]) => refusal.isRollback)
   return {
     outcome: 'published',
@@ -172,7 +181,8 @@ export function report(
     crates: run.progress.cratesExamined,
     artifacts: fetched.landed,
     bytes: run.progress.bytes,
-    removed: fetched.removed,
+    removed: fetched.removed.map(one => ({ ...one, reason: reasons?.get(one.path) ?? reason })),
+    withdrawn,
     rollbacks: rollbacks.map(([path]) => path),
     warnings: [...warnings, ...fetched.warnings],
   }

@@ -1,10 +1,12 @@
 import type { Dirent } from 'node:fs'
 import { MirrorError } from '../error.ts'
 import { type Checksum, isChecksum, sha256 } from '../registry/checksum.ts'
+import type { CrateName } from '../registry/crate-name.ts'
 import { type IndexFile, readIndexFile } from '../registry/index-file.ts'
 import type { Selection } from '../registry/selection.ts'
 import {
   type IndexPath,
+  indexPath,
   nameOfPath,
   type Prefix,
   parseIndexPath,
@@ -23,6 +25,7 @@ import {
   SITE,
   TUF,
 } from '../store/layout.ts'
+import { type Withdrawal, withdrawalText } from '../store/quarantine.ts'
 import { isBelieved, rootRef, type Snapshot, underPath } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
@@ -46,6 +49,7 @@ export class CrateFiles {
   readonly #files: Files
   /** What must be here of all that the index lists; undefined: everything. */
   readonly #selection: Selection | undefined
+  readonly #withdrawn: ReadonlyMap<Checksum, Withdrawal>
   #unreferenced = 0
 
   constructor(
@@ -57,6 +61,7 @@ export class CrateFiles {
       readonly named: ReadonlyMap<IndexPath, NamedPath>
       readonly files: Files
       readonly selection: Selection | undefined
+      readonly withdrawn: ReadonlyMap<Checksum, Withdrawal>
     },
   ) {
     this.#root = root
@@ -65,22 +70,34 @@ export class CrateFiles {
     this.#named = given.named
     this.#files = given.files
     this.#selection = given.selection
+    this.#withdrawn = given.withdrawn
   }
 
   /** One crate, or one version of it. */
   async *one(path: IndexPath, version: Version | undefined): AsyncGenerator<Finding> {
+    const withdrawn = this.#withdrawnOf(path, version)
+    for (const one of withdrawn) yield warning(`withdrawn: ${withdrawalText(one)}`)
     if (this.#expected(path) === undefined) {
+      if (withdrawn.length > 0) return
       yield fault('missing', indexFile(path), 'the published snapshot has no such crate')
       return
     }
     yield* this.#indexFiles(path)
     const file = this.#read(path)
     const entries = file?.entries.filter(e => version === undefined || e.version === version) ?? []
-    if (file !== undefined && entries.length === 0) {
+    if (file !== undefined && entries.length === 0 && withdrawn.length === 0) {
       const what = `the index has no version ${version}`
       yield fault('missing', indexFile(path), what, { crate: nameOfPath(path) })
     }
     for (const { checksum } of entries) yield* this.#artifact(path, checksum, file)
+  }
+
+  #withdrawnOf(path: IndexPath, version: Version | undefined): Withdrawal[] {
+    return [...this.#withdrawn.values()].filter(
+      one =>
+        indexPath(one.crate as CrateName) === path &&
+        (version === undefined || one.version === version),
+    )
   }
 
   /** Everything under `public/index`, and `public/crates` if wanted. */
@@ -188,8 +205,18 @@ export class CrateFiles {
 
   /** A well-formed name that nothing uses is no fault, but it must be true all the same (P1). */
   async *#nobodys(file: string, checksum: Checksum): AsyncGenerator<Fault> {
+    if (this.#withdrawn.has(checksum)) return yield* this.#stillPublic(file, checksum)
     this.#unreferenced += 1
     yield* this.#unexpected(file, checksum)
+  }
+
+  /** Its record is there, so nobody is given it; the next writer moves it away. */
+  async *#stillPublic(file: string, checksum: Checksum): AsyncGenerator<Fault> {
+    const look = await this.#files.look(file)
+    const withdrawal = this.#withdrawn.get(checksum)
+    if (look.kind === 'none' || withdrawal === undefined) return
+    const what = `withdrawn, and still here: ${withdrawalText(withdrawal)}`
+    yield fault('unexpected', file, what, { named: { kind: 'withdrawn', checksum } })
   }
 
   /** One that went since its folder was read was pruned. */
@@ -209,6 +236,7 @@ export class CrateFiles {
     const { crate, version } = entry
     const named = { kind: 'artifact', path, wanted: { crate, version, checksum } } as const
     const name = artifactFile(prefixOfPath(path), checksum)
+    if (this.#withdrawn.has(checksum)) return yield* this.#stillPublic(name, checksum)
     const isSelected = this.#isSelected(path, file, checksum)
     const facts = { crate, version, ...(isSelected && { named }) }
     for await (const found of this.#judged(name, checksum, facts)) {

@@ -45,6 +45,7 @@ type Named =
       /** What another copy here holds, and verifies; undefined: none does. */
       readonly right: Uint8Array | undefined
     }
+  | { readonly kind: 'withdrawn'; readonly checksum: Checksum }
   | { readonly kind: 'record' }
   | { readonly kind: 'selection' }
   | { readonly kind: 'config.json' }

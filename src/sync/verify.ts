@@ -8,6 +8,7 @@ import type { Version } from '../registry/version.ts'
 import { rootNumbers } from '../store/chain-files.ts'
 import { CONFIG_JSON, NEXT, PUBLISHED, SITE, TRUST } from '../store/layout.ts'
 import { openMirror } from '../store/mirror.ts'
+import { readWithdrawn } from '../store/quarantine.ts'
 import { readNext, type Snapshot } from '../store/snapshot.ts'
 import type { Progress } from './run.ts'
 import { chainFindings, strayMetadata } from './verify-chain.ts'
@@ -112,7 +113,8 @@ async function* findings(
   }
   const selection = yield* selectionFindings(root, shown)
   const files = new Files(root, progress, signal)
-  const crates = new CrateFiles(root, { shown, next, named, files, selection })
+  const withdrawn = readWithdrawn(root)
+  const crates = new CrateFiles(root, { shown, next, named, files, selection, withdrawn })
   if (target.kind === 'crates') {
     for (const { name, version } of target.crates) yield* crates.one(indexPath(name), version)
     return

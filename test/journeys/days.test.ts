@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { sha256 } from '../../src/registry/checksum.ts'
@@ -34,7 +34,11 @@ const EVENTS: Readonly<Record<number, (story: Story) => void | Promise<void>>> =
   },
   22: ({ registry }) => {
     registry.deleteVersion('wicked', '1.0.1')
-    registry.advisory('RUSTSEC-2026-0900', 'wicked', 'wicked was removed for malicious code')
+    registry.advisory(
+      'RUSTSEC-2026-0900',
+      'wicked',
+      '`wicked` 1.0.1 was removed from crates.io for malicious code',
+    )
   },
   25: ({ registry }) => registry.stale(12 * 60),
   26: ({ registry }) => registry.stale(0),
@@ -74,8 +78,15 @@ test('thirty days: the mirror is what the registry was, nothing is lost, all is 
     }
     await compare(day, registry, mirror, artifacts)
   }
+  const withdrawn = told.filter(({ run }) => (run.json['withdrawn'] as [] | undefined)?.length)
+  expect(withdrawn).toMatchObject([{ day: 22 }])
+  expect(Object.values((await mirror.status())['withdrawn'] as object)).toMatchObject([
+    { crate: 'wicked', version: '1.0.1', why: expect.stringContaining('RUSTSEC-2026-0900') },
+  ])
   expect(told.filter(({ run }) => run.exit === 17).map(({ day }) => day)).toContain(14)
   expect(new Set(told.filter(({ run }) => run.exit === 3).map(({ day }) => day))).toContain(17)
+  // the name that came back with other bytes: both are here, and the index names the first
+  expect(await readdir(join(mirror.mirror, 'public/crates/re/us'))).toHaveLength(2)
   const verified = await mirror.verify()
   expect(verified.exit, verified.said.join('\n')).toBe(0)
 })
