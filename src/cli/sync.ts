@@ -7,6 +7,7 @@ import { type SyncReport, sync } from '../sync/sync.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { withObserver } from './observing.ts'
 import { bytesText, EXIT } from './report.ts'
+import { type SiteOutcome, signAfterSync } from './sign-after-sync.ts'
 import { asWriter, type Outcome, syncSettings, withUpstream } from './writing.ts'
 
 export interface SyncOptions {
@@ -38,7 +39,8 @@ export async function syncCommand(context: Context, options: SyncOptions): Promi
         ? observed(context, config, run, options)
         : withUpstream(config, mirror, async upstream => {
             if (options.dryRun) return toldDryRun(context, await dryRun(run, upstream))
-            return told(context, await sync(run, upstream))
+            const report = await sync(run, upstream)
+            return told(context, report, await signAfterSync(context, config, run))
           }),
   )
   return outcome.exit
@@ -52,7 +54,8 @@ async function observed(
 ): Promise<Outcome> {
   return await withObserver(config, run, { isSweepAsked }, async observer => {
     if (dryRun) return toldDryRun(context, await dryRunObserved(run, observer))
-    return told(context, await syncObserved(run, observer, UNSIGNED))
+    const report = await syncObserved(run, observer, UNSIGNED)
+    return told(context, report, await signAfterSync(context, config, run))
   })
 }
 
@@ -86,13 +89,15 @@ function toldDryRun({ out }: Context, plan: DryRun): Outcome {
 }
 
 /** What a run came to, told to people, machines and the run record alike. */
-export function told({ out }: Context, report: SyncReport): Outcome {
+export function told({ out }: Context, report: SyncReport, site?: SiteOutcome): Outcome {
   const { snapshot, outcome, crates, artifacts, bytes, removed, rollbacks, warnings } = report
   const { withdrawn } = report
   const held = Object.entries(snapshot.held)
-  const exit = rollbacks.length > 0 ? EXIT.guard : held.length > 0 ? EXIT.incomplete : 0
+  const exit = exitOf(report, site)
   for (const warning of warnings) out.say(`warning: ${warning}`)
   for (const [path, { reason }] of held) out.say(`held: ${path}: ${reason}`)
+  if (site?.outcome === 'failed') out.say(`not signed: ${site.reason}`)
+  else for (const warning of site?.warnings ?? []) out.say(`warning: ${warning}`)
   const facts = {
     outcome,
     snapshot: snapshot.n,
@@ -105,9 +110,26 @@ export function told({ out }: Context, report: SyncReport): Outcome {
     removed,
     withdrawn,
     rollbacks,
+    ...(site && { site }),
   }
-  out.result({ ok: exit === 0, exit, ...facts, heldCrates: snapshot.held, warnings }, lines(report))
+  out.result({ ok: exit === 0, exit, ...facts, heldCrates: snapshot.held, warnings }, [
+    ...lines(report),
+    ...siteLines(site),
+  ])
   return { exit, facts }
+}
+
+/** The worst that people must look at comes first. */
+function exitOf({ rollbacks, snapshot }: SyncReport, site: SiteOutcome): number {
+  if (rollbacks.length > 0) return EXIT.guard
+  if (Object.keys(snapshot.held).length > 0) return EXIT.incomplete
+  return site?.outcome === 'failed' ? site.exit : 0
+}
+
+function siteLines(site: SiteOutcome): string[] {
+  if (site?.outcome !== 'signed') return []
+  const { targets, snapshot, timestamp } = site.versions
+  return [`signed: targets ${targets}, snapshot ${snapshot}, timestamp ${timestamp}`]
 }
 
 function lines(report: SyncReport): string[] {
