@@ -67,21 +67,21 @@ export async function withdraw(
 export async function finishWithdrawals(writer: Writer): Promise<void> {
   for (const [checksum, { prefixes }] of readWithdrawn(writer.mirror.root)) {
     const files = prefixes.map(prefix => artifactFile(prefix, checksum))
-    await takeAway(
-      writer,
-      checksum,
-      files.filter(file => existsSync(writer.at(file))),
-    )
+    await takeAway(writer, checksum, files)
   }
 }
 
-/** Takes an artifact its public names. It never is without a name: a rename has two halves here. */
+/**
+ * Takes an artifact its public names, as far as it has them. It never is without a name: a rename
+ * has two halves here.
+ */
 export async function takeAway(
   writer: Writer,
   checksum: Checksum,
-  files: readonly string[],
+  names: readonly string[],
 ): Promise<void> {
   const { root } = writer.mirror
+  const files = names.filter(file => existsSync(writer.at(file)))
   const [first] = files
   if (first === undefined) return
   const bytes = withdrawnFile(checksum)
