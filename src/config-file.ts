@@ -117,6 +117,10 @@ const REST = `[sync]
 # with-dependencies = false
 # dev-dependencies = false
 
+# An index of only what is here, line by line. It needs the keys of [sign] and a site root: nobody
+# else signs it.
+# prune-index = false
+
 [store]
 # Bytes of the disk that a sync leaves free; it stops with exit code 20 before.
 # reserve-bytes = 1073741824

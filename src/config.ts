@@ -66,6 +66,8 @@ export interface Config {
     readonly withDependencies: boolean
     /** … and for its own tests and examples. */
     readonly devDependencies: boolean
+    /** Whether the index lists only what is here: the site must sign it, for nobody else can. */
+    readonly pruneIndex: boolean
   }
   readonly store: {
     /** Bytes of the disk that a sync leaves free; it stops with exit code 20 before. */
@@ -133,6 +135,7 @@ const DEFAULTS: Config = {
     newest: 0,
     withDependencies: false,
     devDependencies: false,
+    pruneIndex: false,
   },
   store: { reserveBytes: 1_073_741_824, keepDays: 7 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
@@ -176,6 +179,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     newest: integer(0, 1_000_000),
     withDependencies: flag,
     devDependencies: flag,
+    pruneIndex: flag,
   },
   store: { reserveBytes: integer(0, 2 ** 50), keepDays: integer(0, 3650) },
   serve: { listen: address, url: httpUrl },

@@ -126,6 +126,7 @@ test('the example of docs/config.md is read as it says', () => {
       newest: 3,
       withDependencies: true,
       devDependencies: false,
+      pruneIndex: false,
     },
     store: { ...parsed('').store, reserveBytes: 10 * 2 ** 30 },
     serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },

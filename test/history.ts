@@ -43,6 +43,8 @@ export class History implements AsyncDisposable {
   readonly mirror: string
   readonly crates: Map<string, Line[]> = new Map()
   now: Date = new Date('2026-01-01T00:00:00Z')
+  /** Whether the next sync shows an index of only what is here. */
+  prunesIndex = false
   readonly #plain: string
   readonly #remove: () => Promise<void>
   #versions = 0
@@ -119,6 +121,7 @@ export class History implements AsyncDisposable {
         reserveBytes: 0,
         origin: false,
         select: undefined,
+        pruneIndex: this.prunesIndex,
         guard: { removalPercent: 100, removalCrates: 1000, removalVersions: 1000 },
       },
       accepted: { removals: 0, absent: 0, changed: new Set(), clock: false, reason: undefined },

@@ -8,6 +8,7 @@ import { basename, dirname, join } from 'node:path'
 export interface SnapshotRecord {
   readonly n: number
   readonly tree: string
+  readonly pruned?: { readonly tree: string }
   readonly at: string
   readonly metadata: { readonly snapshot: number; readonly targets: number }
   readonly held: Readonly<Record<string, { readonly have: string | null; readonly want: string }>>
@@ -29,23 +30,43 @@ export function namedBy(mirror: string, snapshot: SnapshotRecord): Set<string> {
     const file = join(mirror, 'public/index', dirname(path), `${sha256}.${basename(path)}`)
     if (existsSync(file)) for (const one of artifactsIn(file, path)) files.add(one)
   }
-  const walk = (position: string, hash: string): void => {
-    const folder = position.length > 2 ? `tree/${position.slice(0, 2)}` : 'tree'
-    const tile = `public/tuf/${position === '' ? `${hash}.index-tree` : `${folder}/${hash}.${position}`}`
-    files.add(tile)
-    const [head = '', ...lines] = readFileSync(join(mirror, tile), 'latin1').trimEnd().split('\n')
-    for (const line of lines) {
-      const [below = '', , name = ''] = line.split(' ')
-      if (head.startsWith('index-tree 1 leaf')) crate(name, below)
-      else walk(position + name, below)
-    }
+  const trees = [snapshot.tree, ...(snapshot.pruned === undefined ? [] : [snapshot.pruned.tree])]
+  for (const tree of trees) {
+    walk(mirror, tree, { tile: file => files.add(file), crate })
   }
-  walk('', snapshot.tree)
   for (const [path, { have, want }] of Object.entries(snapshot.held)) {
     if (have !== null) crate(path, have)
     crate(path, want)
   }
   return files
+}
+
+/** The whole index file of each crate: the tree's, or the old one where the crate is held. */
+export function indexOf(mirror: string, { tree, held }: SnapshotRecord): Map<string, string> {
+  const files = new Map<string, string>()
+  walk(mirror, tree, { tile: () => {}, crate: (path, sha256) => files.set(path, sha256) })
+  for (const [path, { have }] of Object.entries(held)) {
+    if (have === null) files.delete(path)
+    else files.set(path, have)
+  }
+  return files
+}
+
+interface Found {
+  readonly tile: (file: string) => void
+  readonly crate: (path: string, sha256: string) => void
+}
+
+function walk(mirror: string, hash: string, found: Found, position = ''): void {
+  const folder = position.length > 2 ? `tree/${position.slice(0, 2)}` : 'tree'
+  const tile = `public/tuf/${position === '' ? `${hash}.index-tree` : `${folder}/${hash}.${position}`}`
+  found.tile(tile)
+  const [head = '', ...lines] = readFileSync(join(mirror, tile), 'latin1').trimEnd().split('\n')
+  for (const line of lines) {
+    const [below = '', , name = ''] = line.split(' ')
+    if (head.startsWith('index-tree 1 leaf')) found.crate(name, below)
+    else walk(mirror, below, found, position + name)
+  }
 }
 
 function artifactsIn(file: string, path: string): string[] {

@@ -24,13 +24,28 @@ export async function signAfterSync(
   run: Run,
 ): Promise<SiteOutcome> {
   const { root } = run.writer.mirror
-  const isPinned = rootNumbers(`${root}/${TRUST.site}`).length > 0
   try {
-    const keys = isPinned ? siteKeys({ env }, root, config) : undefined
+    const keys = isSitePinned(root) ? siteKeys({ env }, root, config) : undefined
     return keys && (await signSite(run, keys))
   } catch (error) {
     if (!(error instanceof MirrorError) || error.code === 'busy') throw error
     const { exit, line } = failure(error, {})
     return { outcome: 'failed', exit, reason: line.replace(/^crateferry: /, '') }
   }
+}
+
+/**
+ * A pruned index is nobody's but the site's, so it is not shown before the site can sign it.
+ * @throws {MirrorError} usage
+ */
+export function requireSigning({ env }: Context, root: string, config: Config): void {
+  if (isSitePinned(root) && siteKeys({ env }, root, config) !== undefined) return
+  throw new MirrorError(
+    'usage',
+    'select.prune-index needs the site to sign: sync without it first, then sign --root FILE with the keys of [sign]',
+  )
+}
+
+function isSitePinned(root: string): boolean {
+  return rootNumbers(`${root}/${TRUST.site}`).length > 0
 }

@@ -7,7 +7,13 @@ import { readObservation, type Sweep } from '../store/observation.ts'
 import { readWithdrawn, type Withdrawal, withdrawalText } from '../store/quarantine.ts'
 import { lastRuns, type RunRecord } from '../store/runs.ts'
 import { isConfirmed, readSightings, type Sightings } from '../store/sightings.ts'
-import { type MetadataVersions, readNext, readPublished, type Snapshot } from '../store/snapshot.ts'
+import {
+  type MetadataVersions,
+  readNext,
+  readPublished,
+  type Snapshot,
+  shownTree,
+} from '../store/snapshot.ts'
 import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
 import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
@@ -34,7 +40,7 @@ export async function statusCommand(context: Context): Promise<number> {
     `upstream   ${upstreamText(config)}`,
     `trust      ${trustText(marker)}`,
     ...publishedLines(published, ageSeconds),
-    ...siteLines(site, published?.tree),
+    ...siteLines(site, published && shownTree(published).hash),
     ...(isNextOpen
       ? ['pending    a decided snapshot is not finished; the next sync finishes it']
       : []),
@@ -70,8 +76,8 @@ export async function statusCommand(context: Context): Promise<number> {
   return 0
 }
 
-function shown({ n, at, tree, entries, metadata }: Snapshot): object {
-  return { n, at, tree, entries, metadata }
+function shown({ n, at, tree, entries, metadata, pruned }: Snapshot): object {
+  return { n, at, tree, entries, metadata, pruned }
 }
 
 function upstreamText({ upstream: { url, index, chain, trust } }: Config): string {
@@ -87,10 +93,13 @@ function trustText({ trust, root }: Marker): string {
 
 function publishedLines(published: Snapshot | undefined, ageSeconds = 0): string[] {
   if (published === undefined) return ['published  nothing yet; run sync']
-  const { n, at, entries, tree, metadata } = published
+  const { n, at, entries, tree, metadata, pruned } = published
   return [
     `published  snapshot ${n} of ${at} (${durationText(ageSeconds)} ago), ${entries} crates`,
     `tree       ${tree}`,
+    ...(pruned === undefined
+      ? []
+      : [`pruned     ${pruned.tree}: the ${pruned.entries} crates of which something is here`]),
     ...(metadata === null ? [] : [`metadata   ${versionsText(metadata)}`]),
   ]
 }

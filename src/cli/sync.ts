@@ -7,7 +7,7 @@ import { type SyncReport, sync } from '../sync/sync.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { withObserver } from './observing.ts'
 import { bytesText, EXIT } from './report.ts'
-import { type SiteOutcome, signAfterSync } from './sign-after-sync.ts'
+import { requireSigning, type SiteOutcome, signAfterSync } from './sign-after-sync.ts'
 import { asWriter, type Outcome, syncSettings, withUpstream } from './writing.ts'
 
 export interface SyncOptions {
@@ -24,6 +24,7 @@ export interface SyncOptions {
 /** `crateferry sync`: one pass. */
 export async function syncCommand(context: Context, options: SyncOptions): Promise<number> {
   const { mirror, config } = await openConfigured(mirrorFolder(context))
+  if (config.select.pruneIndex) requireSigning(context, mirror.root, config)
   const { limitBytes } = options
   const outcome = await asWriter(
     context,

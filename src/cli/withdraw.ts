@@ -1,11 +1,14 @@
 import { MirrorError, quoted } from '../error.ts'
 import { parseCrateName } from '../registry/crate-name.ts'
+import { indexPath } from '../registry/sparse-path.ts'
 import { parseVersion } from '../registry/version.ts'
 import { readWithdrawn, restore } from '../store/quarantine.ts'
+import { pruneAgain } from '../sync/prune-again.ts'
 import { NOBODY, recover } from '../sync/recover.ts'
 import type { Run } from '../sync/run.ts'
 import { entriesEver, type Named, withdrawEntries } from '../sync/withdraw.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { signAfterSync } from './sign-after-sync.ts'
 import { asWriter, type Outcome, syncSettings } from './writing.ts'
 
 export interface WithdrawOptions {
@@ -28,7 +31,14 @@ export async function withdrawCommand(
     const { exit, facts } = isRestore
       ? await restored(context, run, named)
       : await withdrawn(context, run, named, reason)
-    return { exit, facts: { ...facts, reason } }
+    const isPruned = await pruneAgain(
+      run,
+      named.map(({ crate }) => indexPath(crate)),
+    )
+    const site = isPruned ? await signAfterSync(context, config, run) : undefined
+    if (site?.outcome !== 'failed') return { exit, facts: { ...facts, reason } }
+    context.out.say(`not signed: ${site.reason}`)
+    return { exit: site.exit, facts: { ...facts, reason } }
   })
   return outcome.exit
 }

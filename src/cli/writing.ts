@@ -93,6 +93,7 @@ export function syncSettings(config: Config, { root }: Mirror): SyncSettings {
     reserveBytes: config.store.reserveBytes,
     origin: config.upstream.origin,
     select: selectionRules(config.select, root),
+    pruneIndex: config.select.pruneIndex,
     guard: config.guard,
   }
 }

@@ -20,7 +20,7 @@ import {
   snapshotFile,
 } from './layout.ts'
 import { recordBytes } from './record.ts'
-import { readNext, readPublished, rootRef, type Snapshot, underPath } from './snapshot.ts'
+import { readNext, readPublished, type Snapshot, shownTree, shownUnderPath } from './snapshot.ts'
 import { localTiles } from './tiles.ts'
 import { vouch } from './vouch.ts'
 import type { Writer } from './writer.ts'
@@ -95,16 +95,16 @@ async function* changedPaths(
   next: Snapshot,
   load: LoadTiles,
 ): AsyncGenerator<ChangedPath> {
-  const before = published === undefined ? EMPTY_TREE : rootRef(published.tree)
+  const before = published === undefined ? EMPTY_TREE : shownTree(published)
   const otherwiseHeld = new Set(Object.keys({ ...published?.held, ...next.held }) as IndexPath[])
   const both = { before: load, after: load }
-  for await (const { path, after } of diff(before, rootRef(next.tree), both)) {
+  for await (const { path, after } of diff(before, shownTree(next), both)) {
     otherwiseHeld.delete(path)
-    yield [path, underPath(next, path, after?.sha256)]
+    yield [path, shownUnderPath(next, path, after?.sha256)]
   }
   for (const path of otherwiseHeld) {
-    const entry = await lookUp(rootRef(next.tree), path, load)
-    yield [path, underPath(next, path, entry?.sha256)]
+    const entry = await lookUp(shownTree(next), path, load)
+    yield [path, shownUnderPath(next, path, entry?.sha256)]
   }
 }
 

@@ -13,9 +13,9 @@ import {
   isBelieved,
   readNext,
   readPublished,
-  rootRef,
   type Snapshot,
-  underPath,
+  shownTree,
+  shownUnderPath,
 } from './snapshot.ts'
 import { localTiles } from './tiles.ts'
 
@@ -70,8 +70,8 @@ export class MirrorReader {
 
   async #named(snapshot: Snapshot | undefined, path: IndexPath): Promise<Checksum | undefined> {
     if (snapshot === undefined) return undefined
-    const entry = await lookUp(rootRef(snapshot.tree), path, localTiles(this.root))
-    return underPath(snapshot, path, entry?.sha256)
+    const entry = await lookUp(shownTree(snapshot), path, localTiles(this.root))
+    return shownUnderPath(snapshot, path, entry?.sha256)
   }
 
   indexFileByPath(path: IndexPath): string {

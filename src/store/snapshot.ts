@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { type Checksum, isChecksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { parseIndexPath } from '../registry/sparse-path.ts'
-import { ROOT, type TileRef } from '../tree/entry.ts'
+import { type CountedRef, ROOT, type TileRef } from '../tree/entry.ts'
 import { NEXT, PUBLISHED } from './layout.ts'
 import { isObject, readRecord } from './record.ts'
 
@@ -39,10 +39,17 @@ export interface Absent {
   readonly accepted?: boolean
 }
 
+/** The index of only what is here, as a tree of its own (`select.prune-index`). */
+export interface PrunedIndex {
+  readonly tree: Checksum
+  readonly entries: number
+}
+
 /**
  * One state of the mirror, decided whole before a reader sees any of it. `n` is this mirror's own
  * counter; `held` is keyed by index path, `absent` by the artifact's checksum; `selected` names the
- * record of what the mirror holds of all that its index lists, and is left out where that is all.
+ * record of what the mirror holds of all that its index lists, and is left out where that is all;
+ * `pruned` is what stands under the paths and what the site signs, where that is not all of `tree`.
  */
 export interface Snapshot {
   readonly format: 1
@@ -54,6 +61,7 @@ export interface Snapshot {
   readonly held: Readonly<Record<IndexPath, Held>>
   readonly absent: Readonly<Record<Checksum, Absent>>
   readonly selected?: Checksum
+  readonly pruned?: PrunedIndex
   readonly at: string
 }
 
@@ -73,9 +81,24 @@ export function readNext(root: string): Snapshot | undefined {
   return readRecord(join(root, NEXT), isSnapshot)
 }
 
-/** The checksum of the index file that stands under `path`, given what the snapshot's tree says. */
+/** The tree that the paths show and the site signs. */
+export function shownTree({ tree, entries, pruned }: Snapshot): CountedRef {
+  const shown = pruned ?? { tree, entries }
+  return { position: ROOT, hash: shown.tree, count: shown.entries }
+}
+
+/** The checksum of the index file under `path`, given what the shown tree says of it. */
+export function shownUnderPath(
+  snapshot: Snapshot,
+  path: IndexPath,
+  inShownTree: Checksum | undefined,
+): Checksum | undefined {
+  return snapshot.pruned === undefined ? underPath(snapshot, path, inShownTree) : inShownTree
+}
+
+/** The checksum of the whole index file that counts, given what the snapshot's tree says of it. */
 export function underPath(
-  snapshot: Snapshot | undefined,
+  snapshot: Pick<Snapshot, 'held'> | undefined,
   path: IndexPath,
   inTree: Checksum | undefined,
 ): Checksum | undefined {
@@ -104,8 +127,13 @@ export function isSnapshot(value: unknown): value is Snapshot {
     isObject(value['absent']) &&
     Object.entries(value['absent']).every(([checksum, gone]) => isAbsent(checksum, gone)) &&
     (value['selected'] === undefined || isChecksum(value['selected'])) &&
+    (value['pruned'] === undefined || isPrunedIndex(value['pruned'])) &&
     typeof value['at'] === 'string'
   )
+}
+
+function isPrunedIndex(value: unknown): value is PrunedIndex {
+  return isObject(value) && isChecksum(value['tree']) && Number.isSafeInteger(value['entries'])
 }
 
 function isMetadataVersions(value: unknown): value is MetadataVersions {

@@ -6,6 +6,7 @@ import { discardSelections, keepSelection } from '../store/selected.ts'
 import {
   type Held,
   type MetadataVersions,
+  type PrunedIndex,
   readPublished,
   rootRef,
   type Snapshot,
@@ -20,6 +21,7 @@ import { guardRemovals, guardSpace } from './guards.ts'
 import { NewTiles } from './new-tiles.ts'
 import type { Observer } from './observer.ts'
 import { type Change, pathsToAskAgain, planChanges } from './plan.ts'
+import { prunedIndex } from './pruned-index.ts'
 import { recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
 import { select } from './select.ts'
@@ -63,14 +65,16 @@ export async function syncObserved(
   await tiles.land(tree)
   const metadata = await sign(run, tree)
   const selected = await keepSelection(run.writer, selection)
+  const pruning = { tree, load: tiles.load, ...verdicts, selection, selected }
+  const pruned = await prunedIndex(run, published, pruning, changes)
   const warnings = [...observer.warnings, ...chosen.warnings]
   const told = { warnings, reasons: observer.reasons, withdrawn }
-  if (isPublished(run, published, { tree, metadata, held, selected })) {
+  if (isPublished(run, published, { tree, metadata, held, selected, pruned })) {
     await observer.settle()
     return { ...report(run, published, fetched, told), outcome: 'unchanged' }
   }
   const entries = tree.count ?? 0
-  const next = seal(run, published, { tree, entries, metadata, verdicts, selected })
+  const next = seal(run, published, { tree, entries, metadata, verdicts, selected, pruned })
   await publish(run.writer, next)
   await observer.settle()
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
@@ -107,12 +111,14 @@ function isPublished(
     readonly metadata: MetadataVersions | null
     readonly held: readonly IndexPath[]
     readonly selected: Checksum | undefined
+    readonly pruned: PrunedIndex | undefined
   },
 ): published is Snapshot {
   return (
     published?.tree === now.tree.hash &&
     published.metadata?.timestamp === now.metadata?.timestamp &&
     published.selected === now.selected &&
+    published.pruned?.tree === now.pruned?.tree &&
     now.held.length === 0 &&
     pathsToAskAgain(published, run.now()).length === 0
   )

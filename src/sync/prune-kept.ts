@@ -5,7 +5,7 @@ import type { Checksum } from '../registry/checksum.ts'
 import { parseSnapshotName } from '../store/file-names.ts'
 import { PUBLISHED, SITE, SNAPSHOTS, snapshotFile, TRUST, TUF } from '../store/layout.ts'
 import { readRecord } from '../store/record.ts'
-import { isSnapshot, readNext, readPublished, type Snapshot } from '../store/snapshot.ts'
+import { isSnapshot, readNext, readPublished, type Snapshot, shownTree } from '../store/snapshot.ts'
 import { type Envelope, openEnvelope } from '../trust/envelope.ts'
 import { readSnapshot, readTimestamp } from '../trust/snapshot.ts'
 import { type IndexTree, indexTreeOf, readTargets } from '../trust/targets.ts'
@@ -50,7 +50,7 @@ export function keptOf(root: string, keeping: Keeping): Kept {
   const decided = [readNext(root), published].filter(one => one !== undefined)
   const older = [...numbers].filter(n => n !== published?.n).sort((a, b) => b - a)
   const snapshots = [...decided, ...older.map(n => recordOf(root, n))]
-  const trees = new Set(snapshots.map(({ tree }) => tree))
+  const trees = new Set(snapshots.flatMap(one => [one.tree, shownTree(one).hash]))
   return {
     snapshots,
     begun: signed.filter(tree => !trees.has(tree)),
@@ -75,11 +75,16 @@ function unexpired(records: readonly Past[], { keepDays, now }: Keeping): number
 
 /** Of several with one tree, whose metadata was renewed, the newest knows what is held. */
 function newestOf(trees: readonly Checksum[], records: readonly Past[]): number[] {
-  return trees.flatMap(tree => records.findLast(record => record.tree === tree)?.n ?? [])
+  const has = ({ tree, shown }: Past, wanted: Checksum): boolean =>
+    tree === wanted || shown === wanted
+  return trees.flatMap(tree => records.findLast(record => has(record, tree))?.n ?? [])
 }
 
 /** What decides whether a snapshot stays: of the records, which may be very many, no more is held. */
-type Past = Pick<Snapshot, 'n' | 'tree' | 'at'>
+interface Past extends Pick<Snapshot, 'n' | 'tree' | 'at'> {
+  /** The tree that its paths show. */
+  readonly shown: Checksum
+}
 
 function recordsIn(root: string): Past[] {
   const entries = entriesIn(root, SNAPSHOTS).filter(entry => entry.isFile())
@@ -87,8 +92,9 @@ function recordsIn(root: string): Past[] {
   return numbers
     .sort((a, b) => a - b)
     .map(number => {
-      const { n, tree, at } = recordOf(root, number)
-      return { n, tree, at }
+      const record = recordOf(root, number)
+      const { n, tree, at } = record
+      return { n, tree, at, shown: shownTree(record).hash }
     })
 }
 

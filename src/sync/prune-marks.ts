@@ -2,7 +2,7 @@ import type { Checksum } from '../registry/checksum.ts'
 import { type IndexPath, nameOfPath, type Prefix, prefixOfPath } from '../registry/sparse-path.ts'
 import { breathe } from '../store/durable.ts'
 import { tileFile } from '../store/layout.ts'
-import { rootRef, type Snapshot } from '../store/snapshot.ts'
+import { rootRef, type Snapshot, shownTree } from '../store/snapshot.ts'
 import { readTile } from '../store/tiles.ts'
 import { EMPTY_TREE } from '../tree/build.ts'
 import type { TileRef, TreeEntry } from '../tree/entry.ts'
@@ -58,8 +58,9 @@ export async function markNamed(root: string, kept: Kept, signal: AbortSignal): 
   const marks = new Marks()
   const mayMiss = awaited(kept.snapshots)
   for (const snapshot of kept.snapshots) {
-    const tree = { root, ref: rootRef(snapshot.tree), isBegun: false }
-    await markTree(marks, tree, { mayMiss, signal })
+    for (const ref of [rootRef(snapshot.tree), shownTree(snapshot)]) {
+      await markTree(marks, { root, ref, isBegun: false }, { mayMiss, signal })
+    }
     for (const [path, { have, want }] of Object.entries(snapshot.held)) {
       if (have !== null) marks.addIndexFile(path as IndexPath, have, { mayMiss: false })
       if (want !== null) marks.addIndexFile(path as IndexPath, want, { mayMiss: true })

@@ -1,6 +1,8 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { sha256 } from '../registry/checksum.ts'
 import { type IndexPath, parseIndexPath } from '../registry/sparse-path.ts'
+import { parseByHash } from '../store/file-names.ts'
 import { INDEX, indexFile, indexFileByHash, tileFile } from '../store/layout.ts'
 import type { Held, Snapshot } from '../store/snapshot.ts'
 import { buildTree } from '../tree/build.ts'
@@ -43,11 +45,12 @@ function tilesMissing(
 
 function* entriesHere(
   root: string,
-  { held }: Snapshot,
+  { held, pruned }: Snapshot,
   named: 'want' | 'have',
 ): Generator<TreeEntry> {
-  for (const path of pathsIn(root, INDEX)) {
-    const entry = held[path] === undefined ? entryOf(root, path, indexFile(path)) : undefined
+  const files = pruned === undefined ? byPath(root) : wholeFiles(root)
+  for (const [path, file] of files) {
+    const entry = held[path] === undefined ? entryOf(root, path, file) : undefined
     if (entry !== undefined) yield entry
   }
   for (const [path, record] of Object.entries(held) as [IndexPath, Held][]) {
@@ -63,11 +66,35 @@ function entryOf(root: string, path: IndexPath, file: string): TreeEntry | undef
   return bytes && { path, length: bytes.length, sha256: sha256(bytes) }
 }
 
-function* pathsIn(root: string, folder: string): Generator<IndexPath> {
+function* byPath(root: string): Generator<readonly [IndexPath, string]> {
+  for (const file of filesIn(root, INDEX)) {
+    const path = parseIndexPath(file.slice(INDEX.length + 1))
+    if (path !== undefined) yield [path, file]
+  }
+}
+
+/**
+ * Where the paths show a pruned index, a crate's whole file is the newest by its hash that is not
+ * the pruned one. A guess, like all here: the root hash tells.
+ */
+function wholeFiles(root: string): ReadonlyMap<IndexPath, string> {
+  const newest = new Map<IndexPath, { readonly file: string; readonly rank: number }>()
+  for (const file of filesIn(root, INDEX)) {
+    const below = file.slice(INDEX.length + 1)
+    const byHash = parseByHash(dirname(below), basename(below))
+    if (byHash === undefined) continue
+    const { path, checksum } = byHash
+    const isPruned = entryOf(root, path, indexFile(path))?.sha256 === checksum
+    const rank = isPruned ? 0 : statSync(join(root, file)).mtimeMs
+    if (rank >= (newest.get(path)?.rank ?? 0)) newest.set(path, { file, rank })
+  }
+  return new Map([...newest].map(([path, { file }]) => [path, file]))
+}
+
+function* filesIn(root: string, folder: string): Generator<string> {
   for (const entry of entriesIn(root, folder)) {
     const file = `${folder}/${entry.name}`
-    if (entry.isDirectory()) yield* pathsIn(root, file)
-    const path = parseIndexPath(file.slice(INDEX.length + 1))
-    if (path !== undefined && entry.isFile()) yield path
+    if (entry.isDirectory()) yield* filesIn(root, file)
+    else if (entry.isFile()) yield file
   }
 }

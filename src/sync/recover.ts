@@ -1,13 +1,17 @@
 import { MirrorError } from '../error.ts'
+import { sha256 } from '../registry/checksum.ts'
 import { finishLanding } from '../store/landing.ts'
 import { indexFileByHash } from '../store/layout.ts'
 import { finishNext, IndexFileDamaged, writeConfigJson } from '../store/publish.ts'
 import { finishWithdrawals } from '../store/quarantine.ts'
-import { readNext, readPublished, rootRef } from '../store/snapshot.ts'
+import { readSelection } from '../store/selected.ts'
+import { readNext, readPublished, rootRef, underPath } from '../store/snapshot.ts'
+import { localTiles } from '../store/tiles.ts'
 import type { TreeEntry } from '../tree/entry.ts'
 import { lookUp } from '../tree/prove.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { verifiedIndexFile } from './examine.ts'
+import { prunedLines } from './pruned-index.ts'
 import type { Run } from './run.ts'
 import { finishSite } from './show-site.ts'
 import { fetchedTiles } from './tiles.ts'
@@ -25,8 +29,9 @@ export const NOBODY: ByHash = {
 /**
  * Writes this mirror's own config.json where its URL changed, and finishes what an earlier run had
  * begun, by the functions that began it: names not proved durable, what is withdrawn and still
- * public, then a snapshot that was decided on, then what the site had signed and not shown yet. Where its bytes were damaged meanwhile they are fetched by
- * hash; `next` itself is never dropped (P4, P5).
+ * public, then a snapshot that was decided on, then what the site had signed and not shown yet.
+ * Where its bytes were damaged meanwhile they are fetched by hash, or pruned once more; `next`
+ * itself is never dropped (P4, P5).
  */
 export async function recover(run: Run, upstream: ByHash): Promise<void> {
   await finishLanding(run.writer)
@@ -47,11 +52,33 @@ export async function recover(run: Run, upstream: ByHash): Promise<void> {
 /** Each call mends one file that was damaged, so the loop above ends. */
 async function mend(run: Run, upstream: ByHash, damaged: IndexFileDamaged): Promise<void> {
   const { indexPath, checksum } = damaged
-  const entry = await entryNamed(run, upstream, damaged)
-  const { tries } = run.settings
-  const bytes = await verifiedIndexFile(upstream, entry, tries, run.signal)
+  const bytes = (await prunedOnceMore(run, damaged)) ?? (await wholeFile(run, upstream, damaged))
   await run.landing.addBytes(indexFileByHash(indexPath, checksum), bytes)
   await run.landing.settle()
+}
+
+/** A pruned file is asked of nobody: it follows from the whole one and from what is here. */
+async function prunedOnceMore(
+  run: Run,
+  { indexPath, checksum }: IndexFileDamaged,
+): Promise<Uint8Array | undefined> {
+  const { root } = run.writer.mirror
+  const next = readNext(root)
+  if (next?.pruned === undefined) return undefined
+  const entry = await lookUp(rootRef(next.tree), indexPath, localTiles(root))
+  const whole = underPath(next, indexPath, entry?.sha256)
+  if (whole === undefined || whole === checksum) return undefined
+  const bytes = prunedLines(run, indexPath, whole, readSelection(root, next))
+  return sha256(bytes) === checksum ? bytes : undefined
+}
+
+async function wholeFile(
+  run: Run,
+  upstream: ByHash,
+  damaged: IndexFileDamaged,
+): Promise<Uint8Array> {
+  const entry = await entryNamed(run, upstream, damaged)
+  return await verifiedIndexFile(upstream, entry, run.settings.tries, run.signal)
 }
 
 /** The old file of a crate that was held for long is in neither tree: then the damage is told. */

@@ -25,6 +25,7 @@ import { HostGone } from '../upstream/faults.ts'
 import { obtainArtifact } from './artifact.ts'
 import { verifiedIndexFile } from './examine.ts'
 import { isVerdict } from './faults.ts'
+import { pruneAgain } from './prune-again.ts'
 import { rebuildTiles } from './rebuild.ts'
 import { type ByHash, NOBODY, recover } from './recover.ts'
 import { type Run, type Source, stamp } from './run.ts'
@@ -99,6 +100,8 @@ async function mendAll(
       held.push(fault)
     }
     await run.landing.settle()
+    // a pruned index follows from the whole files and from what is here
+    if (kind === 'artifact' && faults.some(isOfIndex)) await pruneAgain(run)
     if (kind === 'tile' && ofKind.some(({ file }) => !existsSync(run.writer.at(file)))) {
       await rebuildTiles(run, snapshot)
     }
@@ -109,7 +112,9 @@ async function mendAll(
   return held
 }
 
-const ORDER = ['withdrawn', 'metadata', 'tile', 'index file', 'by path', 'artifact'] as const
+const isOfIndex = ({ named }: Fault): boolean => named?.kind === 'pruned' || named?.kind === 'tile'
+
+const ORDER = ['withdrawn', 'metadata', 'tile', 'index file', 'artifact', 'by path'] as const
 
 /** What is written again over what is there, or has a place of its own to go to. */
 const KEPT_IN_PLACE: readonly string[] = ['record', 'config.json', 'metadata', 'withdrawn']

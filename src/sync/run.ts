@@ -22,6 +22,8 @@ export interface SyncSettings {
   readonly origin: boolean
   /** Which part of the registry is wanted; undefined: all of it. */
   readonly select: SelectionRules | undefined
+  /** Whether the paths show an index of only what is here. */
+  readonly pruneIndex: boolean
   readonly guard: {
     readonly removalPercent: number
     readonly removalCrates: number

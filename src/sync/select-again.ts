@@ -2,6 +2,7 @@ import { publish } from '../store/publish.ts'
 import { keepSelection } from '../store/selected.ts'
 import { readPublished, rootRef } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
+import { pruneAgain } from './prune-again.ts'
 import { NOBODY } from './recover.ts'
 import { type Run, stamp } from './run.ts'
 import { select } from './select.ts'
@@ -21,4 +22,5 @@ export async function selectAgain(run: Run): Promise<void> {
   if (selected === before) return
   const next = { ...rest, n: rest.n + 1, at: stamp(run.now()) }
   await publish(run.writer, selected === undefined ? next : { ...next, selected })
+  await pruneAgain(run)
 }

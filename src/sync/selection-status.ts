@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Checksum } from '../registry/checksum.ts'
 import { readIndexFile } from '../registry/index-file.ts'
 import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, prefixOfPath } from '../registry/sparse-path.ts'
-import { artifactFile, indexFile } from '../store/layout.ts'
+import { artifactFile, indexFileByHash } from '../store/layout.ts'
 import { readSelection } from '../store/selected.ts'
-import { rootRef, type Snapshot } from '../store/snapshot.ts'
+import { rootRef, type Snapshot, underPath } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { entriesOf } from '../tree/walk.ts'
 
@@ -16,7 +17,7 @@ export interface SelectionStatus {
   readonly counts: Counts | undefined
 }
 
-/** Of the crates that the selection is about, and that are under their paths. */
+/** Of the crates that the selection is about, and that have an index file here. */
 interface Counts {
   crates: number
   /** Versions that their index files list, those that are selected, and the files of these here. */
@@ -34,20 +35,26 @@ export async function selectionStatus(
 ): Promise<SelectionStatus | undefined> {
   const selection = readSelection(root, published)
   if (published === undefined || selection === undefined) return undefined
-  const paths: IndexPath[] = []
-  for await (const { path } of entriesOf(rootRef(published.tree), localTiles(root))) {
-    if (selection.isAbout(path)) paths.push(path)
+  const wholeFiles = new Map<IndexPath, Checksum>()
+  for await (const { path, sha256 } of entriesOf(rootRef(published.tree), localTiles(root))) {
+    const whole = underPath(published, path, sha256)
+    if (whole !== undefined && selection.isAbout(path)) wholeFiles.set(path, whole)
   }
   const { summary } = selection
-  if (paths.length > CRATES_MAX) return { summary, counts: undefined }
+  if (wholeFiles.size > CRATES_MAX) return { summary, counts: undefined }
   const counts: Counts = { crates: 0, listed: 0, selected: 0, here: 0 }
-  for (const path of paths) count(root, selection, path, counts)
+  for (const [path, whole] of wholeFiles) count(root, selection, { path, whole }, counts)
   return { summary, counts }
 }
 
-function count(root: string, selection: Selection, path: IndexPath, counts: Counts): void {
-  const file = join(root, indexFile(path))
-  // a held crate may have none
+function count(
+  root: string,
+  selection: Selection,
+  { path, whole }: { readonly path: IndexPath; readonly whole: Checksum },
+  counts: Counts,
+): void {
+  const file = join(root, indexFileByHash(path, whole))
+  // what is damaged or lost is for `verify` to tell
   if (!existsSync(file)) return
   const { entries } = readIndexFile(readFileSync(file), path, { signed: true })
   const isSelected = selection.of(path)

@@ -1,6 +1,6 @@
 import { MirrorError } from '../error.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
-import { type Held, readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
+import { type Held, readPublished, rootRef, type Snapshot, shownTree } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
 import type { OnlineKeys } from '../trust/sign.ts'
@@ -17,7 +17,7 @@ export interface SiteReport extends SiteStatement {
 }
 
 /**
- * Signs the published tree into the site's own chain and shows that in `public/site`; the tiles are
+ * Signs the published tree, that of the pruned index where there is one, into the site's own chain and shows that in `public/site`; the tiles are
  * those of `public/tuf`. Takes the site's root the first time. What a crash leaves:
  *
  *   root    a pinned root under which nothing is signed yet
@@ -36,10 +36,10 @@ export async function signSite(
   if (published === undefined) {
     throw new MirrorError('incomplete', `${writer.mirror.root}: nothing is published yet; run sync`)
   }
-  await requireWhole(writer.mirror.root, published)
+  // a pruned index names only what is here
+  if (published.pruned === undefined) await requireWhole(writer.mirror.root, published)
   const warnings = await pinSiteRoot(run, keys, root)
-  const tree = { ...rootRef(published.tree), count: published.entries }
-  await signPublished(run, tree, { root: [], ...keys }, 'site')
+  await signPublished(run, shownTree(published), { root: [], ...keys }, 'site')
   const shown = await showSite(writer)
   if (shown === undefined) throw new Error('the chain is signed by now')
   const { isNew, ...statement } = shown

@@ -3,7 +3,7 @@ import type { IndexPath } from '../registry/sparse-path.ts'
 import { discardPartials } from '../store/partial.ts'
 import { publish } from '../store/publish.ts'
 import { discardSelections, keepSelection } from '../store/selected.ts'
-import { readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
+import { type PrunedIndex, readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
 import type { LoadTiles } from '../tree/diff.ts'
 import type { TileRef } from '../tree/entry.ts'
 import type { Vouched } from '../trust/refresh.ts'
@@ -13,6 +13,7 @@ import { type Fetched, fetchCrates, type Removed } from './crates.ts'
 import { decide, type Verdicts } from './decide.ts'
 import { guardRemovals, guardSpace } from './guards.ts'
 import { type Change, pathsToAskAgain, planChanges } from './plan.ts'
+import { prunedIndex } from './pruned-index.ts'
 import { recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
 import { isSelectedBy, select } from './select.ts'
@@ -67,8 +68,10 @@ export async function sync(run: Run, upstream: Upstream): Promise<SyncReport> {
 
   run.progress.phase = 'publish'
   const selected = await keepSelection(run.writer, selection)
+  const pruning = { tree, load, ...verdicts, selection, selected }
+  const pruned = await prunedIndex(run, published, pruning, changes)
   const { versions: metadata } = vouched
-  const next = seal(run, published, { tree, entries, metadata, verdicts, selected })
+  const next = seal(run, published, { tree, entries, metadata, verdicts, selected, pruned })
   await publish(run.writer, next)
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
   await discardSelections(run.writer)
@@ -112,7 +115,8 @@ function isPublished(run: Run, published: Snapshot, vouched: Vouched): boolean {
     metadata.snapshot === snapshot &&
     metadata.targets === targets &&
     pathsToAskAgain(published, run.now()).length === 0 &&
-    isSelectedBy(run, published)
+    isSelectedBy(run, published) &&
+    (published.pruned !== undefined) === run.settings.pruneIndex
   )
 }
 
@@ -138,6 +142,7 @@ export function seal(
     readonly tree: TileRef
     readonly verdicts: Verdicts
     readonly selected: Checksum | undefined
+    readonly pruned: PrunedIndex | undefined
   },
 ): Snapshot {
   return {
@@ -148,6 +153,7 @@ export function seal(
     metadata: state.metadata,
     ...state.verdicts,
     ...(state.selected !== undefined && { selected: state.selected }),
+    ...(state.pruned !== undefined && { pruned: state.pruned }),
     at: stamp(run.now()),
   }
 }

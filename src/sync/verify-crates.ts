@@ -26,7 +26,13 @@ import {
   TUF,
 } from '../store/layout.ts'
 import { type Withdrawal, withdrawalText } from '../store/quarantine.ts'
-import { isBelieved, rootRef, type Snapshot, underPath } from '../store/snapshot.ts'
+import {
+  isBelieved,
+  type Snapshot,
+  shownTree,
+  shownUnderPath,
+  underPath,
+} from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
 import { entriesIn, type Files, oddity, prefixesIn } from './verify-files.ts'
@@ -46,6 +52,8 @@ export class CrateFiles {
   readonly #shown: Snapshot
   readonly #next: Snapshot | undefined
   readonly #named: ReadonlyMap<IndexPath, NamedPath>
+  /** What stands under the paths where that is not the whole files; undefined: they do. */
+  readonly #pruned: ReadonlyMap<IndexPath, NamedPath> | undefined
   readonly #files: Files
   /** What must be here of all that the index lists; undefined: everything. */
   readonly #selection: Selection | undefined
@@ -59,6 +67,7 @@ export class CrateFiles {
       /** One that a killed writer left, or a living one is at: its names may be public already. */
       readonly next: Snapshot | undefined
       readonly named: ReadonlyMap<IndexPath, NamedPath>
+      readonly pruned: ReadonlyMap<IndexPath, NamedPath> | undefined
       readonly files: Files
       readonly selection: Selection | undefined
       readonly withdrawn: ReadonlyMap<Checksum, Withdrawal>
@@ -68,6 +77,7 @@ export class CrateFiles {
     this.#shown = given.shown
     this.#next = given.next
     this.#named = given.named
+    this.#pruned = given.pruned
     this.#files = given.files
     this.#selection = given.selection
     this.#withdrawn = given.withdrawn
@@ -121,22 +131,39 @@ export class CrateFiles {
     return [...new Set([...this.#named.keys(), ...held])].sort()
   }
 
+  /** The whole index file that counts. */
   #expected(path: IndexPath): Checksum | undefined {
     return underPath(this.#shown, path, this.#named.get(path)?.sha256)
   }
 
+  /** The index file under the path. */
+  #expectedUnder(path: IndexPath): Checksum | undefined {
+    return this.#pruned === undefined ? this.#expected(path) : this.#pruned.get(path)?.sha256
+  }
+
   async *#indexFiles(path: IndexPath): AsyncGenerator<Fault> {
-    const checksum = this.#expected(path)
+    yield* this.#whole(path)
+    const checksum = this.#expectedUnder(path)
     if (checksum === undefined) return
-    const length =
-      this.#named.get(path)?.sha256 === checksum ? this.#named.get(path)?.length : undefined
     const crate = nameOfPath(path)
-    const byHash = { kind: 'index file', path, checksum, length } as const
-    yield* this.#judged(indexFileByHash(path, checksum), checksum, { crate, named: byHash })
+    if (checksum !== this.#expected(path)) {
+      const named = { kind: 'pruned' } as const
+      yield* this.#judged(indexFileByHash(path, checksum), checksum, { crate, named })
+    }
     const byPath = { kind: 'by path', path, checksum } as const
     for await (const found of this.#judged(indexFile(path), checksum, { crate, named: byPath })) {
       if (!(await this.#isOfNext(path))) yield found
     }
+  }
+
+  async *#whole(path: IndexPath): AsyncGenerator<Fault> {
+    const checksum = this.#expected(path)
+    if (checksum === undefined) return
+    const inTree = this.#named.get(path)
+    const length = inTree?.sha256 === checksum ? inTree.length : undefined
+    const named = { kind: 'index file', path, checksum, length } as const
+    const file = indexFileByHash(path, checksum)
+    yield* this.#judged(file, checksum, { crate: nameOfPath(path), named })
   }
 
   /** By-path files change one by one between the decision on a snapshot and its publishing. */
@@ -144,14 +171,14 @@ export class CrateFiles {
     if (this.#next === undefined) return false
     let entry: NamedPath | undefined
     try {
-      entry = await lookUp(rootRef(this.#next.tree), path, localTiles(this.#root))
+      entry = await lookUp(shownTree(this.#next), path, localTiles(this.#root))
     } catch (error) {
       if (error instanceof MirrorError) return false
       throw error
     }
     const look = await this.#files.look(indexFile(path))
     const found = look.kind === 'file' ? look.checksum : look.kind
-    return found === (underPath(this.#next, path, entry?.sha256) ?? 'none')
+    return found === (shownUnderPath(this.#next, path, entry?.sha256) ?? 'none')
   }
 
   async *#judged(
@@ -279,17 +306,21 @@ export class CrateFiles {
       const below = file.slice(INDEX.length + 1)
       const path = parseIndexPath(below)
       if (path !== undefined) {
-        if (this.#expected(path) === undefined && !(await this.#isOfNext(path))) {
+        if (this.#expectedUnder(path) === undefined && !(await this.#isOfNext(path))) {
           yield fault('unexpected', file, 'the published snapshot does not name it')
         }
         continue
       }
       const byHash = parseByHash(below.slice(0, -entry.name.length - 1), entry.name)
       if (byHash === undefined || !entry.isFile()) yield strange(file, entry)
-      else if (this.#expected(byHash.path) !== byHash.checksum) {
+      else if (!this.#isNamed(byHash)) {
         yield* this.#nobodys(file, byHash.checksum)
       }
     }
+  }
+
+  #isNamed({ path, checksum }: { readonly path: IndexPath; readonly checksum: Checksum }): boolean {
+    return [this.#expected(path), this.#expectedUnder(path)].includes(checksum)
   }
 
   async *#strangersInCrates(): AsyncGenerator<Fault> {

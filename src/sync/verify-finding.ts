@@ -37,6 +37,8 @@ type Named =
       /** Unknown for the old file of a held crate, which no tree names any more. */
       readonly length: number | undefined
     }
+  /** A file of the pruned index, by its hash. */
+  | { readonly kind: 'pruned' }
   | { readonly kind: 'by path'; readonly path: IndexPath; readonly checksum: Checksum }
   | { readonly kind: 'tile'; readonly ref: TileRef }
   | {

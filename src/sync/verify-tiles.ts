@@ -1,7 +1,7 @@
 import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { tileFile } from '../store/layout.ts'
-import { rootRef, type Snapshot } from '../store/snapshot.ts'
+import { rootRef } from '../store/snapshot.ts'
 import { readTile } from '../store/tiles.ts'
 import type { TileRef } from '../tree/entry.ts'
 import { parseTile, type Tile, TileRefused } from '../tree/tile.ts'
@@ -9,14 +9,14 @@ import { walkTiles } from '../tree/walk.ts'
 import type { NamedPath } from './verify-crates.ts'
 import { type Fault, fault } from './verify-finding.ts'
 
-/** What must stand under each path; entries below lost tiles are not known, and not judged. */
+/** What a tree says of each path; entries below lost tiles are not known, and not judged. */
 export async function namedPaths(
   root: string,
-  shown: Snapshot,
+  tree: Checksum,
   lost: Fault[],
 ): Promise<Map<IndexPath, NamedPath>> {
   const named = new Map<IndexPath, NamedPath>()
-  for await (const tile of tilesOf(root, shown.tree, lost)) {
+  for await (const tile of tilesOf(root, tree, lost)) {
     if (tile.kind === 'node') continue
     for (const { path, length, sha256 } of tile.entries) named.set(path, { length, sha256 })
   }

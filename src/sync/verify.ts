@@ -9,7 +9,7 @@ import { rootNumbers } from '../store/chain-files.ts'
 import { CONFIG_JSON, NEXT, PUBLISHED, SITE, TRUST } from '../store/layout.ts'
 import { openMirror } from '../store/mirror.ts'
 import { readWithdrawn } from '../store/quarantine.ts'
-import { readNext, type Snapshot } from '../store/snapshot.ts'
+import { readNext, type Snapshot, shownTree } from '../store/snapshot.ts'
 import type { Progress } from './run.ts'
 import { chainFindings, strayMetadata } from './verify-chain.ts'
 import { CrateFiles } from './verify-crates.ts'
@@ -104,7 +104,8 @@ async function* findings(
   yield* siteFindings(root, snapshots, now)
   yield* configFindings(root, url)
   const lost: Fault[] = []
-  const named = await namedPaths(root, shown, lost)
+  const named = await namedPaths(root, shown.tree, lost)
+  const pruned = shown.pruned && (await namedPaths(root, shown.pruned.tree, lost))
   yield* lost
   if (lost.length > 0) {
     // an entry that is not known must not make its files look like strangers
@@ -114,7 +115,7 @@ async function* findings(
   const selection = yield* selectionFindings(root, shown)
   const files = new Files(root, progress, signal)
   const withdrawn = readWithdrawn(root)
-  const crates = new CrateFiles(root, { shown, next, named, files, selection, withdrawn })
+  const crates = new CrateFiles(root, { shown, next, named, pruned, files, selection, withdrawn })
   if (target.kind === 'crates') {
     for (const { name, version } of target.crates) yield* crates.one(indexPath(name), version)
     return
@@ -148,7 +149,7 @@ async function* siteFindings(
     return
   }
   const tree = yield* chainFindings(root, 'site', { pinned: null, states: [], now })
-  if (tree === undefined || snapshots.some(snapshot => snapshot.tree === tree)) return
+  if (tree === undefined || snapshots.some(snapshot => shownTree(snapshot).hash === tree)) return
   const lost: Fault[] = []
   for await (const _tile of tilesOf(root, tree, lost));
   yield* lost

@@ -88,6 +88,7 @@ async function asRun<Result>(
       connections: 4,
       tries: 1,
       select: undefined,
+      pruneIndex: false,
       reserveBytes: 0,
       origin: false,
       guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000 },

@@ -85,6 +85,7 @@ async function asRun<Result>(
       reserveBytes: 0,
       origin: false,
       select: undefined,
+      pruneIndex: false,
       guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000 },
     },
     accepted: { removals: 0, absent: 0, changed: new Set(), clock: false, reason: undefined },
