@@ -92,7 +92,7 @@ function toldDryRun({ out }: Context, plan: DryRun): Outcome {
 /** What a run came to, told to people, machines and the run record alike. */
 export function told({ out }: Context, report: SyncReport, site?: SiteOutcome): Outcome {
   const { snapshot, outcome, crates, artifacts, bytes, removed, rollbacks, warnings } = report
-  const { withdrawn } = report
+  const { yanked, unyanked, withdrawn } = report
   const held = Object.entries(snapshot.held)
   const exit = exitOf(report, site)
   for (const warning of warnings) out.say(`warning: ${warning}`)
@@ -109,6 +109,8 @@ export function told({ out }: Context, report: SyncReport, site?: SiteOutcome): 
     held: held.length,
     absent: Object.keys(snapshot.absent).length,
     removed,
+    yanked,
+    unyanked,
     withdrawn,
     rollbacks,
     ...(site && { site }),
@@ -134,7 +136,8 @@ function siteLines(site: SiteOutcome): string[] {
 }
 
 function lines(report: SyncReport): string[] {
-  const { outcome, snapshot, crates, artifacts, bytes, removed, withdrawn } = report
+  const { outcome, snapshot, crates, artifacts, bytes, removed, yanked, unyanked, withdrawn } =
+    report
   const held = Object.keys(snapshot.held).length
   const state = `snapshot ${snapshot.n}, ${snapshot.entries} crates`
   const taken = withdrawn.map(what => `withdrawn: ${what}`)
@@ -147,6 +150,16 @@ function lines(report: SyncReport): string[] {
         ? `removed: ${path} (${versions.join(', ')}): ${reason}`
         : `removed from ${path}: ${versions.join(', ')}: ${reason}`,
     ),
+    ...(yanked.length > 0 ? [`yanked: ${someOf(yanked)}`] : []),
+    ...(unyanked.length > 0 ? [`no longer yanked: ${someOf(unyanked)}`] : []),
     ...taken,
   ]
 }
+
+/** A day of a whole registry has hundreds of them: the run record keeps all. */
+function someOf(versions: readonly string[]): string {
+  const more = versions.length - YANKS_TOLD
+  return `${versions.slice(0, YANKS_TOLD).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+const YANKS_TOLD = 10

@@ -76,6 +76,21 @@ export function rollbackOf(before: IndexFile, after: IndexFile): Rollback {
   }
 }
 
+/** Versions that both files name, and that were yanked between them, or are no longer. */
+export interface Yanks {
+  readonly yanked: readonly Version[]
+  readonly unyanked: readonly Version[]
+}
+
+export function yanksOf(before: IndexFile, after: IndexFile): Yanks {
+  const was = new Map(before.entries.map(entry => [identity(entry), entry.yanked]))
+  const flipped = after.entries.filter(one => was.get(identity(one)) === !one.yanked)
+  return {
+    yanked: flipped.filter(({ yanked }) => yanked).map(({ version }) => version),
+    unyanked: flipped.filter(({ yanked }) => !yanked).map(({ version }) => version),
+  }
+}
+
 /** The spelling of the name counts: cargo skips a line that spells it differently. */
 function identity({ crate, version, checksum }: IndexLine): string {
   return `${crate} ${version} ${checksum}`

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import type { Selection } from '../registry/selection.ts'
-import { type IndexPath, prefixOfPath } from '../registry/sparse-path.ts'
+import { type IndexPath, nameOfPath, prefixOfPath } from '../registry/sparse-path.ts'
 import { artifactFile, indexFile, indexFileByHash } from '../store/layout.ts'
 import { partialsLeft } from '../store/partial.ts'
 import type { Wanted } from '../upstream/upstream.ts'
@@ -24,6 +24,9 @@ export interface Fetched {
   readonly failed: ReadonlyMap<IndexPath, readonly Failure[]>
   readonly refused: ReadonlyMap<IndexPath, NonNullable<Examined['refusal']>>
   readonly removed: readonly Removed[]
+  /** `serde@1.0.0`: yanked since what is published, or no longer. */
+  readonly yanked: readonly string[]
+  readonly unyanked: readonly string[]
   readonly asked: number
   readonly landed: number
   /** Artifacts that could not be had: what came of them may be continued by the next run. */
@@ -92,6 +95,8 @@ class CratesUnderWay implements Fetched {
   readonly failed: Map<IndexPath, Failure[]> = new Map()
   readonly refused: Map<IndexPath, NonNullable<Examined['refusal']>> = new Map()
   readonly removed: Removed[] = []
+  readonly yanked: string[] = []
+  readonly unyanked: string[] = []
   readonly stillWanted: Set<Checksum> = new Set()
   readonly warnings: string[] = []
   asked = 0
@@ -129,13 +134,16 @@ class CratesUnderWay implements Fetched {
     }
   }
 
-  #note({ change, removed, refusal, warnings, wanted }: Examined): void {
+  #note({ change, removed, yanks, refusal, warnings, wanted }: Examined): void {
+    const name = nameOfPath(change.path)
     this.#run.progress.cratesExamined += 1
     this.#run.progress.artifacts += wanted.length
     this.asked += wanted.length
     if (removed.length > 0 || change.want === undefined) {
       this.removed.push({ path: change.path, versions: removed, all: change.want === undefined })
     }
+    this.yanked.push(...yanks.yanked.map(version => `${name}@${version}`))
+    this.unyanked.push(...yanks.unyanked.map(version => `${name}@${version}`))
     if (refusal !== undefined) this.refused.set(change.path, refusal)
     for (const warning of warnings) this.#warn(warning)
   }

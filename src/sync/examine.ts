@@ -2,7 +2,13 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
-import { type IndexFile, readIndexFile, rollbackOf } from '../registry/index-file.ts'
+import {
+  type IndexFile,
+  readIndexFile,
+  rollbackOf,
+  type Yanks,
+  yanksOf,
+} from '../registry/index-file.ts'
 import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, nameOfPath, prefixOfPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
@@ -22,6 +28,7 @@ export interface Examined {
   readonly wanted: readonly Wanted[]
   /** Published versions that are no longer in the file: all of them where the crate is gone. */
   readonly removed: readonly Version[]
+  readonly yanks: Yanks
   /** Why the crate must be held whatever its artifacts are. */
   readonly refusal?: { readonly reason: string; readonly isRollback: boolean }
   /** Bytes of an index file that is not here yet. */
@@ -75,7 +82,14 @@ async function examine(examining: Examining, change: Change): Promise<Examined> 
   const { run, source, signal } = examining
   const { path, want } = change
   const old = publishedFile(run, change)
-  const none = { change, wanted: [], removed: [], warnings: [], disputed: new Set<Version>() }
+  const none = {
+    change,
+    wanted: [],
+    removed: [],
+    yanks: { yanked: [], unyanked: [] },
+    warnings: [],
+    disputed: new Set<Version>(),
+  }
   if (want === undefined) return { ...none, removed: old?.entries.map(e => e.version) ?? [] }
   const here = readByHash(run, path, want.sha256)
   try {
@@ -102,12 +116,15 @@ function judged(
   { path }: Change,
   old: IndexFile | undefined,
   file: IndexFile,
-): Pick<Examined, 'wanted' | 'removed' | 'warnings' | 'disputed' | 'refusal'> {
-  const { changed, removed } =
-    old === undefined ? { changed: [], removed: [] } : rollbackOf(old, file)
-  const { disputed } = file
-  const warnings = file.warnings.map(warning => `index/${path}: ${warning}`)
-  const answer = { wanted: missingArtifacts(examining, path, file), removed, warnings, disputed }
+): Omit<Examined, 'change' | 'fetched'> {
+  const { changed, removed } = rollbackOf(old ?? file, file)
+  const answer = {
+    wanted: missingArtifacts(examining, path, file),
+    removed,
+    yanks: yanksOf(old ?? file, file),
+    warnings: file.warnings.map(warning => `index/${path}: ${warning}`),
+    disputed: file.disputed,
+  }
   if (changed.length === 0 || examining.run.accepted.changed.has(nameOfPath(path))) return answer
   const reason = `rollback: ${changed.join(', ')} would change its checksum; --accept-changed ${nameOfPath(path)} lets it through`
   return { ...answer, refusal: { reason, isRollback: true } }

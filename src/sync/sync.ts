@@ -28,6 +28,9 @@ export interface SyncReport {
   readonly artifacts: number
   readonly bytes: number
   readonly removed: readonly (Removed & { readonly reason: string })[]
+  /** `serde@1.0.0`: yanked since the snapshot before, or no longer. */
+  readonly yanked: readonly string[]
+  readonly unyanked: readonly string[]
   /** What was taken away as malware, each with its reason. */
   readonly withdrawn: readonly string[]
   /** Crates held because a published checksum would change: an alarm, exit 17. */
@@ -128,6 +131,8 @@ function unchanged(snapshot: Snapshot, { warnings }: Vouched): SyncReport {
     artifacts: 0,
     bytes: 0,
     removed: [],
+    yanked: [],
+    unyanked: [],
     withdrawn: [],
     rollbacks: [],
     warnings,
@@ -188,6 +193,8 @@ export function report(
     artifacts: fetched.landed,
     bytes: run.progress.bytes,
     removed: fetched.removed.map(one => ({ ...one, reason: reasons?.get(one.path) ?? reason })),
+    yanked: fetched.yanked,
+    unyanked: fetched.unyanked,
     withdrawn,
     rollbacks: rollbacks.map(([path]) => path),
     warnings: [...warnings, ...fetched.warnings],

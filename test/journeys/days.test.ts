@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { sha256 } from '../../src/registry/checksum.ts'
+import { parseIndexPath } from '../../src/registry/sparse-path.ts'
 import { CratesIo } from '../crates-io.ts'
 import { Observing, type Told } from '../observing.ts'
 
@@ -64,6 +65,7 @@ test('thirty days: the mirror is what the registry was, nothing is lost, all is 
 
   const story: Story = { registry, cutsSweep: false }
   const artifacts = new Set<string>()
+  const fetched = new Set<string>()
   const told: { readonly day: number; readonly run: Told }[] = []
   for (let day = 1; day <= 30; day += 1) {
     await EVENTS[day]?.(story)
@@ -73,11 +75,14 @@ test('thirty days: the mirror is what the registry was, nothing is lost, all is 
       registry.advance(6 * HOUR)
       if (story.cutsSweep && hour === 18) await cutTheSweep(story, mirror)
       registry.requests.clear()
-      told.push({ day, run: await mirror.sync() })
-      if (registry.requests.count(/^\/api\//) > 0) throw new Error('the API host was asked')
+      const isSweepDue = await sweepIsDue(registry, mirror)
+      const run = await mirror.sync()
+      told.push({ day, run })
+      expectPolite(registry, { isSweepDue, run, fetched })
     }
     await compare(day, registry, mirror, artifacts)
   }
+  await expectRecorded(mirror)
   const withdrawn = told.filter(({ run }) => (run.json['withdrawn'] as [] | undefined)?.length)
   expect(withdrawn).toMatchObject([{ day: 22 }])
   expect(Object.values((await mirror.status())['withdrawn'] as object)).toMatchObject([
@@ -91,7 +96,89 @@ test('thirty days: the mirror is what the registry was, nothing is lost, all is 
   expect(verified.exit, verified.said.join('\n')).toBe(0)
 })
 
+/** 30 steady ones, six new ones, and those with a story of their own. */
+const CRATES_IN_ALL = 39
+
 const steady = (n: number): string => `steady-${String(n).padStart(2, '0')}`
+
+/** As docs/operating.md says: an open one, and a day after the last one began. */
+async function sweepIsDue(registry: CratesIo, mirror: Observing): Promise<boolean> {
+  const { sweep } = (await mirror.status()) as { sweep: { started: string; closed: string | null } }
+  return sweep.closed === null || registry.now.getTime() - Date.parse(sweep.started) >= DAY
+}
+
+/**
+ * What one run asked: the feeds, advisories, what they name and what is open; a sweep once for each
+ * file that was ever known; the API host for nothing. No artifact that came is asked for again.
+ */
+function expectPolite(
+  { requests }: CratesIo,
+  {
+    isSweepDue,
+    run,
+    fetched,
+  }: { readonly isSweepDue: boolean; readonly run: Told; readonly fetched: Set<string> },
+): void {
+  expect(requests.count(/^\/api\//)).toBe(0)
+  const index = requests.filter(({ path }) => path.startsWith('/index/')).map(({ path }) => path)
+  const known = CRATES_IN_ALL
+  expect(index.length).toBeLessThanOrEqual(isSweepDue ? known : 4)
+  expect(requests.count(/rss|advisories/)).toBeLessThanOrEqual(3)
+  expect(requests.count(/db-dump/)).toBeLessThanOrEqual(isSweepDue ? 4 : 0)
+  const others = requests.filter(({ path }) => !/^\/index\/|rss|advisories|db-dump/.test(path))
+  expect(others.length).toBeLessThanOrEqual(4)
+  // an outage and a captive portal are asked twice: `tries`
+  if (run.exit === 3) return
+  expect(new Set(index).size).toBe(index.length)
+  for (const { path } of others) {
+    expect(fetched).not.toContain(path)
+    fetched.add(path)
+  }
+}
+
+/** All that happened, dated, with the reason, for who reads the records a year later. */
+async function expectRecorded({ mirror }: Observing): Promise<void> {
+  const text = await readFile(join(mirror, 'state/runs.jsonl'), 'utf8')
+  const runs = text
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line))
+  const recorded = (key: string): unknown[] =>
+    runs.flatMap(run => (run[key] ?? []).map((what: unknown) => [run.at.slice(0, 10), what]))
+  const twice = (first: string, last: string): unknown =>
+    expect.stringMatching(new RegExp(`first ${first}.*, last ${last}`))
+  expect(recorded('yanked')).toEqual([['2026-03-05', 'steady-02@1.0.0']])
+  expect(recorded('unyanked')).toEqual([['2026-03-06', 'steady-02@1.0.0']])
+  expect(recorded('withdrawn')).toEqual([['2026-03-23', expect.stringContaining('wicked@1.0.1')]])
+  expect(recorded('removed')).toEqual([
+    ['2026-03-08', { ...one('st/ea/steady-03', false), reason: twice('2026-03-08', '2026-03-08') }],
+    [
+      '2026-03-18',
+      {
+        ...one('fl/ee/fleeting', true),
+        versions: ['0.1.0'],
+        reason: twice('2026-03-11', '2026-03-18'),
+      },
+    ],
+    [
+      '2026-03-23',
+      {
+        ...one('wi/ck/wicked', false),
+        versions: ['1.0.1'],
+        reason: expect.stringContaining('RUSTSEC'),
+      },
+    ],
+  ])
+  expect(recorded('rollbacks')[0]).toEqual(['2026-03-15', 're/us/reused'])
+  const ended = Map.groupBy(runs, ({ exit }) => exit)
+  // the portal, and the sweep that was cut
+  expect(new Set(ended.get(3)?.map(({ at }) => at.slice(0, 10)))).toEqual(
+    new Set(['2026-03-18', '2026-03-19', '2026-03-22']),
+  )
+  expect([...ended.keys()].sort()).toEqual([0, 17, 3])
+}
+
+const one = (path: string, all: boolean): object => ({ path, all, versions: ['1.0.0'] })
 
 /** An outage in the midst of a sweep: it stays open, and the next run goes on with it. */
 async function cutTheSweep(story: Story, mirror: Observing): Promise<void> {
@@ -121,6 +208,11 @@ async function compare(
     for (const line of bytes.toString().trimEnd().split('\n')) {
       artifacts.add(`${path.slice(0, path.lastIndexOf('/'))}/${JSON.parse(line).cksum}`)
     }
+  }
+  const names = await readdir(join(mirror.mirror, 'public/index'), { recursive: true })
+  for (const path of names.flatMap(name => parseIndexPath(name) ?? [])) {
+    const isTheirs = registry.state().has(path) || excused.has(path) || isPortal
+    expect(isTheirs, `day ${day}: ${path} is nobody's`).toBe(true)
   }
   for (const name of artifacts) {
     const [prefix, cksum] = [name.slice(0, name.lastIndexOf('/')), name.slice(-64)]

@@ -5,6 +5,7 @@ import {
   type Rollback,
   readIndexFile,
   rollbackOf,
+  yanksOf,
 } from '../../src/registry/index-file.ts'
 import type { IndexPath } from '../../src/registry/sparse-path.ts'
 
@@ -109,3 +110,17 @@ test('a file that keeps every old (version, checksum) takes nothing back, any ot
     { numRuns: 500 },
   )
 })
+
+test('what both files name and was yanked in between, or is no longer, is told', () => {
+  const yanked = (line: Line): Line => ({ ...line, yanked: true })
+  const three = { vers: '3.0.0' }
+  expect(yanksOf(file([ONE, yanked(TWO)]), file([yanked(ONE), TWO, yanked(three)]))).toEqual({
+    yanked: ['1.0.0'],
+    unyanked: ['2.0.0'],
+  })
+  expect(yanksOf(file([ONE, yanked(TWO)]), file([yanked(TWO)]))).toEqual(NO_YANKS)
+  // another checksum is another artifact, and a matter of its own
+  expect(yanksOf(file([ONE]), file([yanked({ ...ONE, cksum: B })]))).toEqual(NO_YANKS)
+})
+
+const NO_YANKS = { yanked: [], unyanked: [] }
