@@ -7,13 +7,21 @@ import { failure } from '../src/cli/report.ts'
 import { statusCommand } from '../src/cli/status.ts'
 import { type SyncOptions, syncCommand } from '../src/cli/sync.ts'
 import { verifyCommand } from '../src/cli/verify.ts'
-import type { CratesIo } from './crates-io.ts'
 
 /** How one command ended on the simulated clock: its exit code, its JSON, and what people were told. */
 export interface Told {
   readonly exit: number
   readonly json: Record<string, unknown>
   readonly said: readonly string[]
+}
+
+/** Where a stand-in for crates.io is, and the clock that it and its mirrors go by. */
+export interface Observable {
+  readonly index: string
+  readonly feeds: string
+  readonly dump: string
+  readonly advisoriesFeed: string
+  readonly now: Date
 }
 
 /**
@@ -23,17 +31,17 @@ export interface Told {
 export class Observing implements AsyncDisposable {
   readonly folder: string
   readonly mirror: string
-  readonly #upstream: CratesIo
+  readonly #upstream: Observable
   readonly #remove: () => Promise<void>
 
-  private constructor(folder: string, upstream: CratesIo, remove: () => Promise<void>) {
+  private constructor(folder: string, upstream: Observable, remove: () => Promise<void>) {
     this.folder = folder
     this.mirror = join(folder, 'mirror')
     this.#upstream = upstream
     this.#remove = remove
   }
 
-  static async make(upstream: CratesIo): Promise<Observing> {
+  static async make(upstream: Observable): Promise<Observing> {
     const folder = await mkdtempDisposable(join(tmpdir(), 'crateferry-observing-'))
     const observing = new Observing(folder.path, upstream, () => folder.remove())
     const options = { observed: true, upstream: upstream.index, contact: 'test@site.example' }

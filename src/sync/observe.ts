@@ -10,6 +10,7 @@ import {
   readPublished,
   rootRef,
   type Snapshot,
+  underPath,
 } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import type { TileRef, TreeEntry } from '../tree/entry.ts'
@@ -57,7 +58,8 @@ export async function syncObserved(
   const isFirst = published === undefined
   const fetched = await fetchCrates(run, observer, changes, { isFirst, selection })
   guardRemovals(run, published, counted(fetched.removed))
-  const verdicts = withUnseen(run, published, decide(run, published, changes, fetched), observer)
+  const decided = decide(run, published, changes, fetched)
+  const verdicts = await withUnseen(run, published, decided, observer)
 
   run.progress.phase = 'publish'
   const held = Object.keys(verdicts.held) as IndexPath[]
@@ -125,17 +127,19 @@ function isPublished(
 }
 
 /** What could not be seen stays as it was, and says so. */
-function withUnseen(
+async function withUnseen(
   run: Run,
   published: Snapshot | undefined,
   verdicts: Verdicts,
   { unseen }: Observer,
-): Verdicts {
+): Promise<Verdicts> {
+  const load = localTiles(run.writer.mirror.root)
   const held: Record<IndexPath, Held> = { ...verdicts.held }
   for (const [path, reason] of unseen) {
     const before = published?.held[path]
+    const entry = published && (await lookUp(rootRef(published.tree), path, load))
     held[path] = {
-      have: before?.have ?? null,
+      have: underPath(published, path, entry?.sha256) ?? null,
       want: before?.want ?? null,
       reason,
       since: before?.since ?? stamp(run.now()),

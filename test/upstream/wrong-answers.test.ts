@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import {
@@ -12,6 +10,7 @@ import {
   WrongForm,
 } from '../../src/upstream/faults.ts'
 import { TestClient } from './client.ts'
+import { endlessly, say } from './hostile-answers.ts'
 import { answer, chunk, ok, type Script, serveRaw } from './raw-server.ts'
 
 /**
@@ -26,31 +25,6 @@ const CHUNKED = 'transfer-encoding: chunked'
 const KIB_OF_HEADERS = Array.from({ length: 20 }, (_, i) => `x-${i}: ${'y'.repeat(1_000)}`)
 const MANY_HEADERS = Array.from({ length: 5_000 }, (_, i) => `x-${i}: y`)
 const ZEROS = gzipSync(Buffer.alloc(50_000_000))
-
-/** Sends, then ends the connection as it is told. */
-const say =
-  (bytes: Uint8Array, end: 'open' | 'fin' | 'rst' = 'open'): Script =>
-  socket => {
-    socket.write(bytes, () => {
-      if (end === 'fin') socket.end()
-      if (end === 'rst') socket.resetAndDestroy()
-    })
-  }
-
-/** Sends for ever, as fast as it is taken or with a pause in between. */
-const endlessly =
-  (head: Uint8Array, piece: Uint8Array, pauseMs = 0): Script =>
-  socket => {
-    socket.write(head)
-    pour(socket, piece, pauseMs).catch(error => socket.destroy(error))
-  }
-
-async function pour(socket: Socket, piece: Uint8Array, pauseMs: number): Promise<void> {
-  while (!socket.destroyed) {
-    if (!socket.write(piece)) await sleep(1)
-    if (pauseMs > 0) await sleep(pauseMs)
-  }
-}
 
 type Kind = 'metadata' | 'tile' | 'index file'
 
