@@ -117,7 +117,7 @@ export class Partial {
 
   /**
    * All has come: it lies whole in the file now, or was wrong and is gone; what is wrong can be
-   * moved to `evidence`. Nothing can be written after it.
+   * moved to `evidence`, if it is anything at all. Nothing can be written after it.
    */
   async finish(checksum: Checksum, { evidence }: { evidence?: string } = {}): Promise<void> {
     if (this.#onDisk > 0) this.keep()
@@ -128,7 +128,7 @@ export class Partial {
       this.#forget({ onDisk: length })
       return
     }
-    if (evidence !== undefined) {
+    if (evidence !== undefined && length > 0) {
       this.keep()
       moveFile(this.path, evidence)
     }

@@ -5,7 +5,7 @@ import { judge, type Taken, type Verdict } from './answer.ts'
 import { type Asked, isBulk, tooLong, wrongLength } from './asked.ts'
 import { Chunks, type Decode, type Sink, Whole } from './body.ts'
 import type { Route } from './egress.ts'
-import { Garbled, TransferCut } from './faults.ts'
+import { Garbled, TransferCut, WrongForm } from './faults.ts'
 import { gunzip } from './gzip.ts'
 import type { Host } from './host.ts'
 import { LIMITS } from './limits.ts'
@@ -221,7 +221,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const isConnected = this.#controller !== undefined
     const at = { isConnected, hasHead: this.#hasHead, received: this.#received }
     const error = named(cause, this.#asked, this.#place, at)
-    const isAnswered = this.#hasHead || error instanceof Garbled
+    const isAnswered = this.#hasHead || error instanceof Garbled || error instanceof WrongForm
     this.#end(isAnswered ? host.failed(this.#begun, error) : host.unanswered(this.#begun, error))
   }
 

@@ -160,6 +160,15 @@ test.for([SMALL, LARGE])(
   },
 )
 
+test('of an empty body there is no evidence to keep, and it is wrong all the same', async ({
+  path,
+}) => {
+  const partial = Partial.empty(path)
+  const evidence = join(path, '../evidence/empty')
+  await expect(partial.finish(sha256('other'), { evidence })).rejects.toThrow('(0 bytes)')
+  expect([existsSync(path), existsSync(evidence)]).toEqual([false, false])
+})
+
 test('from 0 again forgets what is in memory and on the disk', async ({ path }) => {
   const partial = await Partial.open(path)
   inChunks(partial, LARGE)

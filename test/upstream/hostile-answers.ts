@@ -89,6 +89,7 @@ export const HOSTILE: Readonly<Record<string, Hostile>> = {
         `content-range: bytes 0-${body.length - 1}/${body.length}`,
       ),
     ),
+  'status 403': body => say(under('403 Forbidden', body)),
   'status 401': body => say(under('401 Unauthorized', body)),
   'status 500': body => say(under('500 Sorry', body)),
   'status 503': body => say(under('503 Sorry', body)),
