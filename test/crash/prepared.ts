@@ -1,7 +1,8 @@
-import { cpSync, existsSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { contents, expectExit, Registry } from '../crateferry.ts'
 import { serveFolder } from '../upstream.ts'
 import { type Fault, type FaultRun, runWithFault } from './shim.ts'
@@ -55,6 +56,22 @@ export async function faulted(
   })
   await look(mirror, run)
   return run
+}
+
+/** The rerun needs no hand, leaves what a run that was never killed leaves, and nothing besides. */
+export async function expectHealed(
+  mirror: string,
+  want: Record<string, string>,
+  at: string,
+  command: readonly string[] = ['sync'],
+): Promise<void> {
+  await expectExit(0, ...command, '--mirror', mirror)
+  expect(await contents(join(mirror, 'public')), at).toEqual(want)
+  expect(readdirSync(join(mirror, 'state/partials')), at).toEqual([])
+  expect(readdirSync(join(mirror, 'state/owners')), at).toEqual([])
+  const state = readdirSync(join(mirror, 'state'))
+  expect(state, at).not.toContain('next')
+  expect(state, at).not.toContain('landing')
 }
 
 const AT_ONCE = 2

@@ -1,10 +1,9 @@
-import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { contents, expectExit } from '../crateferry.ts'
+import { contents } from '../crateferry.ts'
 import { faultsOf } from './invariants.ts'
 import { orderFaults } from './order.ts'
-import { everyCall, faulted, prepared } from './prepared.ts'
+import { everyCall, expectHealed, faulted, prepared } from './prepared.ts'
 import { buildShim } from './shim.ts'
 
 /** Where there is no compiler these tests are left out, and buildShim has said so on stderr. */
@@ -13,21 +12,6 @@ const shim = await buildShim()
 /** Of some hundreds of changing calls every test run tries a part; `npm run rig:crash` tries each. */
 const STRIDE = Number(process.env['CRASH_STRIDE'] ?? 4)
 const timeout = 1_800_000
-
-/** The rerun needs no hand, leaves what a run that was never killed leaves, and nothing besides. */
-async function expectHealed(
-  mirror: string,
-  want: Record<string, string>,
-  at: string,
-): Promise<void> {
-  await expectExit(0, 'sync', '--mirror', mirror)
-  expect(await contents(join(mirror, 'public')), at).toEqual(want)
-  expect(readdirSync(join(mirror, 'state/partials')), at).toEqual([])
-  expect(readdirSync(join(mirror, 'state/owners')), at).toEqual([])
-  const state = readdirSync(join(mirror, 'state'))
-  expect(state, at).not.toContain('next')
-  expect(state, at).not.toContain('landing')
-}
 
 test.runIf(shim)(
   'every name is given after what it promises was flushed (P3, P6)',
