@@ -59,12 +59,22 @@ export class Belief {
     return [...this.#sightings].flatMap(([path, one]) => (isDue(one) ? [path] : []))
   }
 
+  /** Losses that were sure in an earlier run, and are published still: a guard stopped it. */
+  sure(now: Date): IndexPath[] {
+    return [...this.#sightings].flatMap(([path, one]) =>
+      this.#isSure(one, now.getTime()) ? [path] : [],
+    )
+  }
+
   /** What the tree shall say of the crate from now on; undefined: what it says already. */
   judge({ path, have, seen, status }: Case): TreeChange | undefined {
     if (seen.sha256 === have) return this.#settled(path)
     const { sha256, length } = seen
     const after = sha256 && { path, length, sha256 }
-    if (have === undefined) return after && { path, after }
+    if (have === undefined) {
+      this.#settled(path)
+      return after && { path, after }
+    }
     const lost = after === undefined ? null : this.#lost(path, have, after.sha256)
     if (lost?.length === 0) {
       this.#settled(path)
@@ -72,9 +82,14 @@ export class Belief {
     }
     const reason = this.#reasonToBelieve(path, have, status, lost)
     if (reason === undefined) return undefined
-    this.#settled(path)
     this.reasons.set(path, reason)
     return { path, after }
+  }
+
+  /** What was believed is published. Until then a guard may stop it, and its sightings must not start anew. */
+  async settle(): Promise<void> {
+    for (const path of this.reasons.keys()) this.#settled(path)
+    await this.save()
   }
 
   async save(): Promise<void> {
@@ -98,10 +113,15 @@ export class Belief {
     const all = versions ?? this.#read(path, have).entries.map(({ version }) => version)
     const advisory = this.#advisoryAbout(path, all)
     if (advisory !== undefined) return advisory
-    const isOver = Date.parse(now) - Date.parse(sighting.first) >= this.#holdMs
-    if (!isConfirmed(sighting) || (versions === null && !isOver)) return undefined
+    if (!this.#isSure(sighting, Date.parse(now))) return undefined
     const seen = `seen first ${sighting.first}, last ${now}`
     return versions === null ? `gone upstream (status ${status}), ${seen}` : `not listed, ${seen}`
+  }
+
+  /** Seen twice; and a crate that is gone has had its time. */
+  #isSure(sighting: Sighting, now: number): boolean {
+    const isOver = now - Date.parse(sighting.first) >= this.#holdMs
+    return isConfirmed(sighting) && (sighting.versions !== null || isOver)
   }
 
   /** What was missed is back, or its loss is followed. */

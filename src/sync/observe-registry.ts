@@ -112,6 +112,7 @@ export class RegistryObserver implements Observer {
   async settle(): Promise<void> {
     const { sweep } = this.#observation
     const settled = sweep && { ...sweep, settled: sweep.closed !== null }
+    await this.#belief.settle()
     await this.#keep({ ...this.#observation, sweep: settled })
   }
 
@@ -220,7 +221,7 @@ export class RegistryObserver implements Observer {
     this.#observation = { ...this.#observation, feeds: news.positions, pending }
     const load = localTiles(this.#run.writer.mirror.root)
     const changes: TreeChange[] = []
-    for (const path of paths) {
+    for (const path of new Set([...paths, ...this.#belief.sure(this.#run.now())])) {
       const entry = await lookUp(root, path, load)
       changes.push(...this.#judged(path, entry?.sha256))
     }
