@@ -74,33 +74,36 @@ export class Observing implements AsyncDisposable {
   }
 
   async #run(command: (context: Context) => Promise<number>): Promise<Told> {
-    const told: { json: Record<string, unknown>; said: string[] } = { json: {}, said: [] }
-    class Kept extends Output {
-      override result(value: object): void {
-        told.json = value as Record<string, unknown>
-      }
-      override say(line: string): void {
-        told.said.push(line)
-      }
-    }
-    const options = { mirror: this.mirror, json: true }
-    const context: Context = {
-      env: {},
-      cwd: this.folder,
-      signal: new AbortController().signal,
-      now: () => this.#upstream.now,
-      options,
-      out: new Kept(options, {}),
-    }
-    try {
-      return { exit: await command(context), ...told }
-    } catch (error) {
-      const { exit, line } = failure(error, {})
-      return { exit, ...told, said: [...told.said, line] }
-    }
+    const { folder, mirror } = this
+    return await runHere(command, { cwd: folder, mirror, now: () => this.#upstream.now })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#remove()
+  }
+}
+
+/** A command in this process, with a clock of its own. */
+export async function runHere(
+  command: (context: Context) => Promise<number>,
+  { cwd, mirror, now }: Pick<Context, 'cwd' | 'now'> & { readonly mirror: string },
+): Promise<Told> {
+  const told: { json: Record<string, unknown>; said: string[] } = { json: {}, said: [] }
+  class Kept extends Output {
+    override result(value: object): void {
+      told.json = value as Record<string, unknown>
+    }
+    override say(line: string): void {
+      told.said.push(line)
+    }
+  }
+  const options = { mirror, json: true }
+  const { signal } = new AbortController()
+  const context: Context = { env: {}, cwd, signal, now, options, out: new Kept(options, {}) }
+  try {
+    return { exit: await command(context), ...told }
+  } catch (error) {
+    const { exit, line } = failure(error, {})
+    return { exit, ...told, said: [...told.said, line] }
   }
 }
