@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { csvRows } from '../../src/upstream/csv-rows.ts'
-import { deletedInDump, namesInDump } from '../../src/upstream/database-dump.ts'
+import { namesInDump } from '../../src/upstream/database-dump.ts'
 import { DumpRefused, HostGone } from '../../src/upstream/faults.ts'
 import type { RemoteFile } from '../../src/upstream/remote-file.ts'
 import { dumpZip, zipOf } from '../dump.ts'
@@ -91,31 +91,6 @@ test('a zip64, and members that are stored, are read as well', async () => {
   const members = [{ path: 'data/crates.csv', text: 'name\nserde\n', plain: true }]
   expect(await names(await zipOf(members))).toEqual(['serde'])
   expect(await names(await zipOf(members, { isZip64: true }))).toEqual(['serde'])
-})
-
-test('crates that were deleted are told with when and why', async () => {
-  const zip = await dumpZip({
-    crates: CRATES,
-    deleted: [
-      { name: 'oops', deletedAt: '2026-08-20 09:12:33.987654+00', message: 'wrong name,\n"sorry"' },
-      { name: 'evil', deletedAt: '2026-08-19 00:00:00+00' },
-      { name: 'when', deletedAt: 'yesterday' },
-      { name: '../x', deletedAt: '2026-08-19 00:00:00+00' },
-      { name: 'day', deletedAt: '2026-02-30 00:00:00+00' },
-    ],
-  })
-  const skipped: string[] = []
-  const options = { signal, onSkipped: (name: string) => skipped.push(name) }
-  expect(await Array.fromAsync(deletedInDump(new Remote(zip), options))).toEqual([
-    { crate: 'oops', deletedAt: '2026-08-20T09:12:33Z', message: 'wrong name,\n"sorry"' },
-    { crate: 'evil', deletedAt: '2026-08-19T00:00:00Z', message: undefined },
-  ])
-  expect(skipped).toEqual(['when', '../x', 'day'])
-})
-
-test('a dump without a table of deleted crates tells of none', async () => {
-  const zip = await dumpZip({ crates: CRATES })
-  expect(await Array.fromAsync(deletedInDump(new Remote(zip), { signal }))).toEqual([])
 })
 
 /** A dump with much before and after the table of crates, and readmes that do not compress. */
