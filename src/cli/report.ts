@@ -75,3 +75,6 @@ export function durationText(seconds: number): string {
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`
 }
+
+/** Of what nobody upstream has signed, wherever it is shown. */
+export const OBSERVED = 'observed over TLS, not signed upstream'

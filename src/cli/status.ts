@@ -17,7 +17,7 @@ import {
 import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
 import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
-import { bytesText, durationText } from './report.ts'
+import { bytesText, durationText, OBSERVED } from './report.ts'
 
 /** `crateferry status`: what is published, its age and trust, and what waits with which reason. */
 export async function statusCommand(context: Context): Promise<number> {
@@ -86,9 +86,7 @@ function upstreamText({ upstream: { url, index, chain, trust } }: Config): strin
 }
 
 function trustText({ trust, root }: Marker): string {
-  return trust === 'observed'
-    ? 'observed over TLS, not signed upstream'
-    : `pinned root ${root ?? 'none'}`
+  return trust === 'observed' ? OBSERVED : `pinned root ${root ?? 'none'}`
 }
 
 function publishedLines(published: Snapshot | undefined, ageSeconds = 0): string[] {

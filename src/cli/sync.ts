@@ -6,7 +6,7 @@ import type { Accepted, Run } from '../sync/run.ts'
 import { type SyncReport, sync } from '../sync/sync.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { withObserver } from './observing.ts'
-import { bytesText, EXIT } from './report.ts'
+import { bytesText, EXIT, OBSERVED } from './report.ts'
 import { requireSigning, type SiteOutcome, signAfterSync } from './sign-after-sync.ts'
 import { asWriter, type Outcome, syncSettings, withUpstream } from './writing.ts'
 
@@ -102,6 +102,7 @@ export function told({ out }: Context, report: SyncReport, site?: SiteOutcome): 
   const facts = {
     outcome,
     snapshot: snapshot.n,
+    trust: snapshot.metadata === null ? 'observed' : 'tuf',
     tree: snapshot.tree,
     crates,
     artifacts,
@@ -139,7 +140,8 @@ function lines(report: SyncReport): string[] {
   const { outcome, snapshot, crates, artifacts, bytes, removed, yanked, unyanked, withdrawn } =
     report
   const held = Object.keys(snapshot.held).length
-  const state = `snapshot ${snapshot.n}, ${snapshot.entries} crates`
+  const trust = snapshot.metadata === null ? `, ${OBSERVED}` : ''
+  const state = `snapshot ${snapshot.n}, ${snapshot.entries} crates${trust}`
   const taken = withdrawn.map(what => `withdrawn: ${what}`)
   if (outcome === 'unchanged') return [`nothing changed: ${state}`, ...taken]
   const came = `${crates} crates looked at, ${artifacts} artifacts landed (${bytesText(bytes)})`
