@@ -6,7 +6,7 @@ import { readTile } from '../store/tiles.ts'
 import type { TileRef } from '../tree/entry.ts'
 import { parseTile, type Tile, TileRefused } from '../tree/tile.ts'
 import { walkTiles } from '../tree/walk.ts'
-import type { NamedPath } from './verify-crates.ts'
+import type { NamedPath } from './verify-expected.ts'
 import { type Fault, fault } from './verify-finding.ts'
 
 /** What a tree says of each path; entries below lost tiles are not known, and not judged. */

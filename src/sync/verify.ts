@@ -13,6 +13,7 @@ import { readNext, type Snapshot, shownTree } from '../store/snapshot.ts'
 import type { Progress } from './run.ts'
 import { chainFindings, strayMetadata } from './verify-chain.ts'
 import { CrateFiles } from './verify-crates.ts'
+import { Expected } from './verify-expected.ts'
 import { Files, readRegular } from './verify-files.ts'
 import { type Fault, type Finding, fault, isFault, warning } from './verify-finding.ts'
 import { recordFindings, shownSnapshot } from './verify-records.ts'
@@ -115,7 +116,8 @@ async function* findings(
   const selection = yield* selectionFindings(root, shown)
   const files = new Files(root, progress, signal)
   const withdrawn = readWithdrawn(root)
-  const crates = new CrateFiles(root, { shown, next, named, pruned, files, selection, withdrawn })
+  const expected = new Expected(root, { shown, next, named, pruned, selection })
+  const crates = new CrateFiles(root, { expected, files, withdrawn })
   if (target.kind === 'crates') {
     for (const { name, version } of target.crates) yield* crates.one(indexPath(name), version)
     return
