@@ -36,7 +36,7 @@ export async function withObserver<Result>(
   try {
     const { sweepHours } = config.sync
     const { holdDays } = config.guard
-    const names = namesOf(config, mirror)
+    const names = (): readonly CrateName[] => namesOf(config, mirror)
     const options = { sweepHours, holdDays, isSweepAsked, names, random: Math.random }
     return await work(new RegistryObserver(run, registry, options))
   } finally {

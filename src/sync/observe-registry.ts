@@ -37,8 +37,8 @@ export interface RegistryOptions {
   readonly holdDays: number
   /** `--sweep`. */
   readonly isSweepAsked: boolean
-  /** Names that the operator gives, beside those of the dump. */
-  readonly names: readonly CrateName[]
+  /** Names that the operator gives, beside those of the dump; read when a sweep begins. */
+  readonly names: () => readonly CrateName[]
   readonly random: () => number
 }
 
@@ -190,7 +190,7 @@ export class RegistryObserver implements Observer {
 
   /** The dump is big and a day old at best: once a week is enough beside the feed of new crates. */
   async #learnNames(): Promise<string | null> {
-    for (const name of this.#options.names) this.#know(indexPath(name))
+    for (const name of this.#options.names()) this.#know(indexPath(name))
     const { namesAt } = this.#observation
     const now = this.#run.now()
     const isFresh = namesAt !== null && now.getTime() - Date.parse(namesAt) < NAMES_MS
@@ -202,7 +202,7 @@ export class RegistryObserver implements Observer {
   }
 
   #isKnown(path: IndexPath): boolean {
-    return this.#seen.get(path) !== undefined
+    return this.#seen.has(path)
   }
 
   #know(path: IndexPath): void {
