@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import { MirrorError } from '../error.ts'
+import { MirrorError, quoted } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import type { CrateName } from '../registry/crate-name.ts'
 import { type IndexFile, IndexFileRefused, readIndexFile } from '../registry/index-file.ts'
@@ -195,8 +195,18 @@ export class RegistryObserver implements Observer {
     const now = this.#run.now()
     const isFresh = namesAt !== null && now.getTime() - Date.parse(namesAt) < NAMES_MS
     if (!this.#registry.has.dump || isFresh) return namesAt
-    for await (const name of this.#registry.names({ signal: this.#run.signal })) {
+    const skipped = { count: 0, first: '' }
+    const onSkipped = (name: string): void => {
+      if (skipped.count === 0) skipped.first = name
+      skipped.count += 1
+    }
+    const { signal } = this.#run
+    for await (const name of this.#registry.names({ signal, onSkipped })) {
       this.#know(indexPath(name))
+    }
+    if (skipped.count > 0) {
+      const names = `${skipped.count} names that are no crate's, the first ${quoted(skipped.first)}`
+      this.warnings.push(`the dump has ${names}: left out`)
     }
     return stamp(now)
   }

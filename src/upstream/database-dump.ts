@@ -10,7 +10,7 @@ const ROWS_MAX = 2_000_000
 interface DumpOptions {
   readonly signal: AbortSignal
   /** Told of each row that is passed over, because its name is none. */
-  readonly onSkipped?: (name: string) => void
+  readonly onSkipped: (name: string) => void
 }
 
 /**
@@ -30,7 +30,7 @@ export async function* namesInDump(
   const table = { name, columns: ['name'], rowsMax: ROWS_MAX } as const
   for await (const { name } of csvRows(zip.bytes(member), table)) {
     const crate = parseCrateName(name)
-    if (crate === undefined) options.onSkipped?.(name)
+    if (crate === undefined) options.onSkipped(name)
     else yield crate
   }
 }

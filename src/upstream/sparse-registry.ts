@@ -36,8 +36,10 @@ export interface SparseRegistry extends Pick<Upstream, 'name' | 'artifact' | 'pa
   /** Undefined: as it was. */
   feed(name: FeedName, known: Validators, options: Options): Promise<FeedLook | undefined>
   advisories(known: Validators, options: Options): Promise<AdvisoriesLook | undefined>
-  /** The names of all crates, as of the day of the dump. */
-  names(options: Options): AsyncGenerator<CrateName>
+  /** The names of all crates, as of the day of the dump; told of those that are none. */
+  names(
+    options: Options & { readonly onSkipped: (name: string) => void },
+  ): AsyncGenerator<CrateName>
 }
 
 interface Options {
@@ -91,7 +93,7 @@ export function sparseRegistry(urls: RegistryUrls, client: HttpClient): SparseRe
         }
       )
     },
-    names: ({ signal }) => names(client, urls.dump, signal),
+    names: options => names(client, urls.dump, options),
     artifact: (wanted, options) =>
       client.artifact(placeOf(downloadUrl(urls.artifacts, wanted)), options),
     pause: (attempt, error, options) => client.pause(attempt, error, options),
@@ -138,15 +140,16 @@ async function must(
 async function* names(
   client: HttpClient,
   dump: string | undefined,
-  signal: AbortSignal,
+  options: Parameters<SparseRegistry['names']>[0],
 ): AsyncGenerator<CrateName> {
   if (dump === undefined) return
   const place = placeOf(dump)
+  const { signal } = options
   const { total, etag } = await client.part(place, { offset: 0, length: 1, signal })
   // The dump's own signal: it ends with the reader, what was asked for ahead with it.
   const read: RemoteFile['read'] = async (offset, length, ending) =>
     (await client.part(place, { offset, length, signal: ending, etag })).bytes
-  yield* namesInDump({ name: dump, size: total, read }, { signal })
+  yield* namesInDump({ name: dump, size: total, read }, options)
 }
 
 /** A literal `+` in a path is a space to object storage; `%2B` is right everywhere. */

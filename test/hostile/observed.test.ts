@@ -33,7 +33,7 @@ class Registry implements Observable, AsyncDisposable {
 
   static async start(): Promise<Registry> {
     const names = ['target', 'sound', 'another']
-    const dump = await dumpZip({ crates: names.map(name => ({ name })), deleted: [] })
+    const dump = await dumpZip({ crates: [...names, '../x'].map(name => ({ name })) })
     let registry: Registry | undefined
     const server = await serveRaw((socket, request) => registry?.answerTo(socket, request))
     registry = new Registry(server, dump)
@@ -114,7 +114,11 @@ class Case implements AsyncDisposable {
     const registry = await Registry.start()
     const mirror = await Observing.make(registry)
     await mirror.configure('[sync]', '[sync]\nconnect-seconds = 1\nrequest-seconds = 1')
-    expect((await mirror.sync()).exit).toBe(0)
+    const { exit, said } = await mirror.sync()
+    expect(said).toEqual([
+      'warning: the dump has 1 names that are no crate\'s, the first "../x": left out',
+    ])
+    expect(exit).toBe(0)
     return new Case(registry, mirror)
   }
 

@@ -10,6 +10,7 @@ import { dumpZip, zipOf } from '../dump.ts'
 const NAME = 'https://static.crates.io/db-dump.zip'
 const MIB = 1_048_576
 const { signal } = new AbortController()
+const onSkipped = (name: string): void => expect.fail(name)
 
 /** A dump that remembers what was read of it. */
 class Remote implements RemoteFile {
@@ -109,7 +110,7 @@ const LARGE = (async () => {
 test('of a large dump only the list and the one table are read, in blocks, each once', async () => {
   const zip = await LARGE
   const remote = new Remote(zip)
-  expect(await Array.fromAsync(namesInDump(remote, { signal }))).toHaveLength(200)
+  expect(await Array.fromAsync(namesInDump(remote, { signal, onSkipped }))).toHaveLength(200)
   const read = remote.asked.reduce((sum, { length }) => sum + length, 0)
   const packed = zip.readUInt32LE(recordOf(zip) + 20)
   expect(packed).toBeGreaterThan(5 * MIB)
@@ -120,7 +121,7 @@ test('of a large dump only the list and the one table are read, in blocks, each 
 
 test('who takes names slowly holds the reading up: a few blocks are here at a time (P15)', async () => {
   const remote = new Remote(await LARGE)
-  const reading = namesInDump(remote, { signal })
+  const reading = namesInDump(remote, { signal, onSkipped })
   await reading.next()
   await new Promise(resolve => setTimeout(resolve, 100))
   const { length } = remote.asked
@@ -138,7 +139,8 @@ test('who stops early gives up what was asked for ahead', async () => {
     given = signal
     return remote.read(offset, length, signal)
   }
-  for await (const _ of namesInDump({ name: NAME, size: zip.length, read }, { signal })) break
+  for await (const _ of namesInDump({ name: NAME, size: zip.length, read }, { signal, onSkipped }))
+    break
   expect(given?.aborted).toBe(true)
 })
 
@@ -153,7 +155,10 @@ test('a signal ends the reading with its own reason, also while an answer is wai
       setTimeout(() => stop.abort(new HostGone('told to stop')), 10)
     })
   }
-  const reading = namesInDump({ name: NAME, size: zip.length, read }, { signal: stop.signal })
+  const reading = namesInDump(
+    { name: NAME, size: zip.length, read },
+    { signal: stop.signal, onSkipped },
+  )
   await expect(Array.fromAsync(reading)).rejects.toThrow('told to stop')
 })
 
@@ -164,7 +169,7 @@ test.for([0, 1, 3, 5])('a host that is gone at read %i is told as that', async w
     if (remote.asked.length >= working) throw new HostGone('static.crates.io: not connected')
     return remote.read(offset, length, signal)
   }
-  const reading = namesInDump({ name: NAME, size: zip.length, read }, { signal })
+  const reading = namesInDump({ name: NAME, size: zip.length, read }, { signal, onSkipped })
   await expect(Array.fromAsync(reading)).rejects.toThrow(HostGone)
 })
 
@@ -175,7 +180,7 @@ test('a read that gives fewer bytes than asked for is refused', async () => {
     const bytes = await remote.read(offset, length, signal)
     return remote.asked.length < 4 ? bytes : bytes.subarray(1)
   }
-  const reading = namesInDump({ name: NAME, size: zip.length, read }, { signal })
+  const reading = namesInDump({ name: NAME, size: zip.length, read }, { signal, onSkipped })
   await expect(Array.fromAsync(reading)).rejects.toThrow(/expected 1048576 bytes at \d+, found/)
 })
 
