@@ -1,4 +1,4 @@
-import { appendFileSync, closeSync, openSync, readSync, statSync } from 'node:fs'
+import { appendFileSync, closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { type Checksum, isChecksum } from '../registry/checksum.ts'
 import { type IndexPath, parseIndexPath } from '../registry/sparse-path.ts'
 import { wrapped } from './durable.ts'
@@ -21,7 +21,9 @@ const QUOTE = 0x22
 const BRACKET = 0x5d
 /** The longest path, a name of 64 characters below its prefix, and its quote. */
 const PATH_BYTES_MAX = 80
-const SPARE_BYTES = 1_048_576
+/** A line with the longest validators that are kept; a longer one is odd. */
+const LINE_BYTES_MAX = 4096
+const PIECE_BYTES = 1_048_576
 
 /**
  * What was seen of an index that has no tree: a cache that saves requests and may be deleted at any
@@ -29,27 +31,27 @@ const SPARE_BYTES = 1_048_576
  * of a path counts, of an odd one only the name, of a torn one nothing. A kill loses at most the
  * looks since the last thousand, which are asked for again.
  *
- * A registry has hundreds of thousands of crates: what is held in memory are the bytes of the file,
- * and of each path where its last line begins.
+ * A registry has hundreds of thousands of crates: in memory is only where in the file the last line
+ * of each begins.
  */
 export class Observations {
   readonly #writer: Writer
   readonly #file: string
-  /** The file, and room for a line more of each path: what is not filled takes no memory. */
-  #bytes: Buffer
-  #filled = 0
-  #lines = 0
   readonly #lineOf = new Map<IndexPath, number>()
   /** What is not in the file yet, as lines and by path. */
   #held: string[] = []
   readonly #heldOf = new Map<IndexPath, Observed>()
+  /** Undefined: not open, because there is no file yet or because `close` was called. */
+  #fd: number | undefined
+  /** How far the file is known, and its lines until there. */
+  #length = 0
+  #lines = 0
+  readonly #buffer = Buffer.allocUnsafeSlow(LINE_BYTES_MAX)
 
   constructor(writer: Writer) {
     this.#writer = writer
     this.#file = writer.at(OBSERVED)
-    const size = statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0
-    this.#bytes = Buffer.allocUnsafeSlow(2 * size + SPARE_BYTES)
-    if (size > 0) this.#readInto(size)
+    if (existsSync(this.#file)) this.#readAll()
   }
 
   get size(): number {
@@ -95,69 +97,100 @@ export class Observations {
       throw wrapped(error, this.#file)
     }
     this.#heldOf.clear()
-    this.#grow(lines.length)
-    lines.copy(this.#bytes, this.#filled)
-    this.#take(lines.length)
+    this.#fd ??= openSync(this.#file, 'r')
+    this.#take(lines, this.#length)
+    this.#length += lines.length
   }
 
-  /** Flushes, and writes the file anew where most of its lines are old. */
+  /**
+   * Flushes, and writes the file anew where most of its lines are old. What was seen can still be
+   * asked for, a little slower.
+   */
   async close(): Promise<void> {
     this.flush()
-    if (this.#lines < 2 * this.size + LINES_HELD) return
-    const last = Buffer.allocUnsafeSlow(this.#filled)
+    if (this.#lines >= 2 * this.size + LINES_HELD) await this.#rewrite()
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
+  }
+
+  async #rewrite(): Promise<void> {
+    const last = Buffer.allocUnsafeSlow(this.#length)
+    const begins = new Map<IndexPath, number>()
     let length = 0
-    for (const at of this.#lineOf.values()) length += this.#lineAt(at).copy(last, length)
+    for (const [path, at] of this.#lineOf) {
+      begins.set(path, length)
+      length += this.#lineAt(at).copy(last, length)
+    }
     await this.#writer.replace(OBSERVED, last.subarray(0, length))
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
+    for (const [path, at] of begins) this.#lineOf.set(path, at)
+    this.#length = length
     this.#lines = this.size
   }
 
-  #readInto(size: number): void {
-    const fd = openSync(this.#file, 'r')
-    try {
-      this.#take(readSync(fd, this.#bytes, 0, size, 0))
-    } catch (error) {
-      throw wrapped(error, this.#file)
-    } finally {
-      closeSync(fd)
+  #readAll(): void {
+    this.#fd = openSync(this.#file, 'r')
+    let rest = Buffer.alloc(0)
+    for (const piece of this.#pieces(this.#fd)) {
+      const bytes = Buffer.concat([rest, piece])
+      const taken = this.#take(bytes, this.#length - rest.length)
+      rest = Buffer.from(bytes.subarray(taken))
+      this.#length += piece.length
     }
     // a torn last line must not swallow the first one of this run
-    if (this.#bytes[this.#filled - 1] !== NEWLINE) this.#held.push('\n')
+    if (rest.length > 0) this.#held.push('\n')
   }
 
-  #grow(by: number): void {
-    if (this.#filled + by <= this.#bytes.length) return
-    const larger = Buffer.allocUnsafeSlow(2 * this.#bytes.length + by)
-    this.#bytes.copy(larger, 0, 0, this.#filled)
-    this.#bytes = larger
+  *#pieces(fd: number): Generator<Buffer> {
+    const piece = Buffer.allocUnsafeSlow(PIECE_BYTES)
+    for (let at = 0; ; ) {
+      const count = this.#readAt(fd, piece, at)
+      if (count === 0) return
+      yield piece.subarray(0, count)
+      at += count
+    }
   }
 
-  /** So many bytes more are filled. */
-  #take(count: number): void {
-    const filled = this.#filled + count
-    const bytes = this.#bytes.subarray(0, filled)
-    let start = this.#filled
-    for (let end = bytes.indexOf(NEWLINE, start); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
-      this.#takeLine(start)
+  /** Whole lines, which begin at `begins` in the file. Returns how many bytes they are. */
+  #take(bytes: Buffer, begins: number): number {
+    let start = 0
+    for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
+      this.#takeLine(bytes.subarray(start, end), begins + start)
       start = end + 1
     }
-    this.#filled = filled
+    return start
   }
 
   /** `["se/rd/serde",…]`; `["se/rd/serde"]` alone: forgotten. */
-  #takeLine(at: number): void {
+  #takeLine(line: Buffer, at: number): void {
     this.#lines += 1
-    const begins = at + 2
-    const quote = this.#bytes.subarray(begins, begins + PATH_BYTES_MAX).indexOf(QUOTE)
-    if (this.#bytes[at + 1] !== QUOTE || quote === -1) return
-    const path = parseIndexPath(this.#bytes.toString('latin1', begins, begins + quote))
+    const quote = line.subarray(2, PATH_BYTES_MAX).indexOf(QUOTE)
+    if (line[1] !== QUOTE || quote === -1) return
+    const path = parseIndexPath(line.toString('latin1', 2, 2 + quote))
     if (path === undefined) return
-    if (this.#bytes[begins + quote + 1] === BRACKET) this.#lineOf.delete(path)
+    if (line[2 + quote + 1] === BRACKET) this.#lineOf.delete(path)
     else this.#lineOf.set(path, at)
   }
 
-  /** With its newline. */
+  /** With its newline; nothing where the file is gone, or not what it was. */
   #lineAt(at: number): Buffer {
-    return this.#bytes.subarray(at, this.#bytes.indexOf(NEWLINE, at) + 1)
+    if (this.#fd === undefined && !existsSync(this.#file)) return Buffer.alloc(0)
+    const fd = this.#fd ?? openSync(this.#file, 'r')
+    try {
+      const bytes = this.#buffer.subarray(0, this.#readAt(fd, this.#buffer, at))
+      return bytes.subarray(0, bytes.indexOf(NEWLINE) + 1)
+    } finally {
+      if (fd !== this.#fd) closeSync(fd)
+    }
+  }
+
+  #readAt(fd: number, into: Buffer, at: number): number {
+    try {
+      return readSync(fd, into, 0, into.length, at)
+    } catch (error) {
+      throw wrapped(error, this.#file)
+    }
   }
 }
 

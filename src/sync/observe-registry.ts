@@ -16,6 +16,7 @@ import { Observations } from '../store/observations.ts'
 import { rootRef, type Snapshot } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { EMPTY_TREE } from '../tree/build.ts'
+import type { LoadTiles } from '../tree/diff.ts'
 import type { TileRef, TreeEntry } from '../tree/entry.ts'
 import { lookUp } from '../tree/prove.ts'
 import { type TreeChange, updateTree } from '../tree/update.ts'
@@ -263,14 +264,22 @@ export class RegistryObserver implements Observer {
   /** Everything that is known against everything that is published. */
   async #ofAll(root: TileRef): Promise<TreeChange[]> {
     const changes: TreeChange[] = []
-    const published = new Set<IndexPath>()
     const load = localTiles(this.#run.writer.mirror.root)
+    let known = 0
     for await (const { path, sha256: have } of entriesOf(root, load)) {
-      published.add(path)
+      if (this.#isKnown(path)) known += 1
       changes.push(...this.#judged(path, have))
     }
-    for (const path of [...this.#seen.paths()]) {
-      if (published.has(path)) continue
+    // most often there is nothing else, and no second list of all crates
+    if (known < this.#seen.size) changes.push(...(await this.#ofUnpublished(root, load)))
+    return changes
+  }
+
+  async #ofUnpublished(root: TileRef, load: LoadTiles): Promise<TreeChange[]> {
+    const changes: TreeChange[] = []
+    const others = new Set(this.#seen.paths())
+    for await (const { path } of entriesOf(root, load)) others.delete(path)
+    for (const path of others) {
       changes.push(...this.#judged(path, undefined))
       if (this.#seen.get(path)?.sha256 === undefined) this.#seen.forget(path)
     }
