@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
 import type { Config } from '../config.ts'
 import { MirrorError } from '../error.ts'
 import type { CrateName } from '../registry/crate-name.ts'
@@ -33,6 +34,7 @@ export async function withObserver<Result>(
     { index, artifacts, feeds, dump, advisories },
     httpClient(config, mirror.root),
   )
+  setFlagsFromString(SMALL_HEAP)
   try {
     const { sweepHours } = config.sync
     const { holdDays } = config.guard
@@ -43,6 +45,12 @@ export async function withObserver<Result>(
     await registry.close()
   }
 }
+
+/**
+ * A sweep makes gigabytes of garbage around very little that lives: a heap that grows by half of
+ * that between collections, and not fourfold, keeps a mirror of the whole registry under 300 MB.
+ */
+const SMALL_HEAP = '--heap-growing-percent=50'
 
 function namesOf({ upstream }: Config, mirror: Mirror): readonly CrateName[] {
   if (upstream.namesFile === undefined) return []

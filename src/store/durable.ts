@@ -68,7 +68,7 @@ export async function createFile(
 /** Old bytes or new bytes under a mutable name, whole and durable when it resolves. */
 export async function replaceFile(
   final: string,
-  bytes: Uint8Array,
+  bytes: Uint8Array | Iterable<Uint8Array>,
   { via, mode = FILE_MODE }: { readonly via: string; readonly mode?: number },
 ): Promise<void> {
   try {
@@ -293,7 +293,7 @@ export function wrapped(error: unknown, path: string): MirrorError {
 /** Steps 1 to 7 of create and replace. A failed fsync voids the file: it is never synced again. */
 async function writeAndName(
   final: string,
-  bytes: Uint8Array,
+  bytes: Uint8Array | Iterable<Uint8Array>,
   { via, mode }: { readonly via: string; readonly mode: number },
 ): Promise<void> {
   const handle = await open(via, 'wx', mode)

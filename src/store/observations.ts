@@ -15,7 +15,7 @@ export interface Observed {
   readonly lastModified?: string | undefined
 }
 
-const LINES_HELD = 1000
+const LINES_HELD = 100
 const NEWLINE = 0x0a
 const QUOTE = 0x22
 const BRACKET = 0x5d
@@ -29,7 +29,7 @@ const PIECE_BYTES = 1_048_576
  * What was seen of an index that has no tree: a cache that saves requests and may be deleted at any
  * time; nothing is believed because it stands here. One JSON line a look, appended; the last line
  * of a path counts, of an odd one only the name, of a torn one nothing. A kill loses at most the
- * looks since the last thousand, which are asked for again.
+ * looks since the last hundred, which are asked for again.
  *
  * A registry has hundreds of thousands of crates: in memory is only where in the file the last line
  * of each begins.
@@ -109,24 +109,45 @@ export class Observations {
   async close(): Promise<void> {
     this.flush()
     if (this.#lines >= 2 * this.size + LINES_HELD) await this.#rewrite()
-    if (this.#fd !== undefined) closeSync(this.#fd)
-    this.#fd = undefined
+    this.#close()
   }
 
   async #rewrite(): Promise<void> {
-    const last = Buffer.allocUnsafeSlow(this.#length)
-    const begins = new Map<IndexPath, number>()
-    let length = 0
-    for (const [path, at] of this.#lineOf) {
-      begins.set(path, length)
-      length += this.#lineAt(at).copy(last, length)
+    try {
+      await this.#writer.replace(OBSERVED, this.#lastLines())
+    } catch (error) {
+      // the lines are not where they are said to be
+      this.#lineOf.clear()
+      throw error
+    } finally {
+      this.#close()
     }
-    await this.#writer.replace(OBSERVED, last.subarray(0, length))
+    this.#lines = this.size
+  }
+
+  /** The last line of each path, and where it will be. */
+  *#lastLines(): Generator<Buffer> {
+    let length = 0
+    let filled = 0
+    let piece = Buffer.allocUnsafeSlow(PIECE_BYTES)
+    for (const [path, at] of this.#lineOf) {
+      const line = this.#lineAt(at)
+      if (filled + line.length > PIECE_BYTES) {
+        yield piece.subarray(0, filled)
+        piece = Buffer.allocUnsafeSlow(PIECE_BYTES)
+        filled = 0
+      }
+      this.#lineOf.set(path, length)
+      filled += line.copy(piece, filled)
+      length += line.length
+    }
+    this.#length = length
+    yield piece.subarray(0, filled)
+  }
+
+  #close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd)
     this.#fd = undefined
-    for (const [path, at] of begins) this.#lineOf.set(path, at)
-    this.#length = length
-    this.#lines = this.size
   }
 
   #readAll(): void {

@@ -20,7 +20,7 @@ export class Writer {
   }
 
   /** Whole old bytes or whole new bytes under the name, durable when it resolves. */
-  async replace(file: string, bytes: Uint8Array): Promise<void> {
+  async replace(file: string, bytes: Uint8Array | Iterable<Uint8Array>): Promise<void> {
     const final = this.at(file)
     await makeFolder(join(final, '..'))
     await replaceFile(final, bytes, { via: this.#via() })

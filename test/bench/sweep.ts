@@ -33,8 +33,8 @@ const CONNECTIONS = 32
 /** As much as the configuration allows, since nobody has to be spared here. */
 const REQUESTS_PER_SECOND = 10_000
 const PEAK_BYTES_MAX = 300_000_000
-/** Looks are kept by the thousand, and some are on their way. */
-const AGAIN_MAX = 1000 + 4 * CONNECTIONS
+/** Looks are kept by the hundred, and some are on their way. */
+const AGAIN_MAX = 100 + 4 * CONNECTIONS
 
 const SYNC = '"$NODE" "$BIN" sync --quiet --mirror "$MIRROR"'
 const SWEEP = `${SYNC} --sweep`
