@@ -271,8 +271,9 @@ export class RegistryObserver implements Observer {
       changes.push(...this.#judged(path, have))
     }
     // most often there is nothing else, and no second list of all crates
-    if (known < this.#seen.size) changes.push(...(await this.#ofUnpublished(root, load)))
-    return changes
+    return known === this.#seen.size
+      ? changes
+      : [...changes, ...(await this.#ofUnpublished(root, load))]
   }
 
   async #ofUnpublished(root: TileRef, load: LoadTiles): Promise<TreeChange[]> {
