@@ -6,7 +6,7 @@ import type { Json } from '../trust/json.ts'
 import { comparePaths, KINDS, type Kind, parseMember } from './member.ts'
 
 /** The state that a bundle leads to, as its own metadata proves it. */
-export interface Target {
+interface Target {
   readonly root: number
   readonly timestamp: number
   readonly snapshot: number
