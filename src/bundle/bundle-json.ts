@@ -1,8 +1,16 @@
 import { MirrorError, quoted } from '../error.ts'
 import { type Checksum, isChecksum, sha256 } from '../registry/checksum.ts'
-import { JsonRefused, scanJson } from '../registry/strict-json.ts'
 import { canonicalJson } from '../trust/canonical.ts'
 import type { Json } from '../trust/json.ts'
+import {
+  carriedBytes,
+  hasOnly,
+  isCount,
+  isInstantText,
+  isRecord,
+  isText,
+  parseCarried,
+} from './carried-json.ts'
 import { comparePaths, KINDS, type Kind, parseMember } from './member.ts'
 
 /** The state that a bundle leads to, as its own metadata proves it. */
@@ -51,7 +59,6 @@ export interface Bundle {
 }
 
 const BYTES_MAX = 4 * 1024 * 1024
-const DEPTH_MAX = 16
 const ABSENT_MAX = 10_000
 const VOLUME_BYTES_MAX = 4_294_901_760
 
@@ -62,8 +69,7 @@ export function bundleIdOf(plan: Plan): Checksum {
 /** The one `bundle.json` of all media. */
 export function bundleBytes({ plan, media, tool, createdAt }: Omit<Bundle, 'bundleId'>): Buffer {
   const bundleId = bundleIdOf(plan)
-  const value = { format: 1, bundleId, plan, media, tool, createdAt }
-  return Buffer.concat([canonicalJson(value as unknown as Json), Buffer.from('\n')])
+  return carriedBytes({ format: 1, bundleId, plan, media, tool, createdAt })
 }
 
 /**
@@ -72,9 +78,7 @@ export function bundleBytes({ plan, media, tool, createdAt }: Omit<Bundle, 'bund
  */
 export function readBundle(bytes: Uint8Array, name: string): Bundle {
   const refused = (why: string): MirrorError => new MirrorError('refused', `${name}: ${why}`)
-  if (bytes.length > BYTES_MAX) throw refused(`longer than ${BYTES_MAX} bytes`)
-  const value = parsed(bytes, name)
-  if (!isRecord(value)) throw refused('is not an object')
+  const value = parseCarried(bytes, { name, bytesMax: BYTES_MAX })
   const { format, bundleId, ...rest } = value
   if (format !== 1) {
     if (!isCount(format)) throw refused('has no format')
@@ -87,16 +91,6 @@ export function readBundle(bytes: Uint8Array, name: string): Bundle {
   const fault = faultOf(rest)
   if (fault !== undefined) throw refused(fault)
   return { ...rest, bundleId: bundleId as Checksum }
-}
-
-function parsed(bytes: Uint8Array, name: string): unknown {
-  try {
-    scanJson(bytes, { depthMax: DEPTH_MAX, integersOnly: true })
-  } catch (error) {
-    if (error instanceof JsonRefused) throw new MirrorError('refused', `${name}: ${error.message}`)
-    throw error
-  }
-  return JSON.parse(Buffer.from(bytes).toString('latin1'))
 }
 
 /** What its form alone does not say. */
@@ -154,8 +148,7 @@ function isBundle(
     Array.isArray(media) &&
     media.every(isCount) &&
     isText(tool, 64) &&
-    typeof createdAt === 'string' &&
-    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(createdAt)
+    isInstantText(createdAt)
   )
 }
 
@@ -233,27 +226,5 @@ function isAbsent(value: unknown): boolean {
     hasOnly(value, ['path', 'sha256']) &&
     parseMember('crates', String(value['path'])) !== undefined &&
     isChecksum(value['sha256'])
-  )
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function hasOnly(value: object, keys: readonly string[]): boolean {
-  const found = Object.keys(value)
-  return found.length === keys.length && keys.every(key => found.includes(key))
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-}
-
-/** What needs no escape in JSON. */
-function isText(value: unknown, most: number): value is string {
-  return (
-    typeof value === 'string' &&
-    value.length <= most &&
-    /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(value)
   )
 }
