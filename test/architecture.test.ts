@@ -15,6 +15,7 @@ const MAY_IMPORT: Record<string, string> = {
   store: 'registry tree proper-lockfile',
   upstream: 'registry tree undici yauzl csv-parse @rgrove/parse-xml',
   sync: 'registry tree trust store upstream p-queue',
+  bundle: 'registry tree trust store upstream',
   serve: 'registry store',
   cli: 'registry tree trust store upstream sync serve config.ts config-file.ts cargo-lock.ts commander #package.json',
 }

@@ -10,7 +10,7 @@ import type { Json } from '../trust/json.ts'
 const DEPTH_MAX = 16
 
 export function carriedBytes(value: object): Buffer {
-  return Buffer.concat([canonicalJson(value as unknown as Json), Buffer.from('\n')])
+  return Buffer.concat([canonicalJson(value as unknown as Json), Buffer.of(0x0a)])
 }
 
 /** The object in bytes from outside, before anybody has looked at its form. @throws {MirrorError} refused */
