@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import { MirrorError, quoted } from '../error.ts'
+import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import type { CrateName } from '../registry/crate-name.ts'
 import { type IndexFile, IndexFileRefused, readIndexFile } from '../registry/index-file.ts'
@@ -23,6 +23,7 @@ import { type TreeChange, updateTree } from '../tree/update.ts'
 import { entriesOf } from '../tree/walk.ts'
 import type { SparseRegistry, Validators } from '../upstream/sparse-registry.ts'
 import { Belief } from './belief.ts'
+import { readDumpNames } from './dump-names.ts'
 import { isVerdict } from './faults.ts'
 import { inParallel } from './in-parallel.ts'
 import { Malware } from './malware.ts'
@@ -178,7 +179,11 @@ export class RegistryObserver implements Observer {
       this.#know(path)
     }
     for (const path of news.paths) this.#know(path)
-    const namesAt = await this.#learnNames()
+    const know = (name: CrateName): void => this.#know(indexPath(name))
+    this.#options.names().forEach(know)
+    const given = { namesAt: this.#observation.namesAt, run: this.#run }
+    const { namesAt, warnings } = await readDumpNames(this.#registry, given, know)
+    this.warnings.push(...warnings)
     if (this.#seen.size === 0) {
       throw new MirrorError(
         'usage',
@@ -187,29 +192,6 @@ export class RegistryObserver implements Observer {
     }
     this.#seen.flush()
     await this.#keep({ ...this.#observation, sweep, namesAt, feeds: news.positions, pending: {} })
-  }
-
-  /** The dump is big and a day old at best: once a week is enough beside the feed of new crates. */
-  async #learnNames(): Promise<string | null> {
-    for (const name of this.#options.names()) this.#know(indexPath(name))
-    const { namesAt } = this.#observation
-    const now = this.#run.now()
-    const isFresh = namesAt !== null && now.getTime() - Date.parse(namesAt) < NAMES_MS
-    if (!this.#registry.has.dump || isFresh) return namesAt
-    const skipped = { count: 0, first: '' }
-    const onSkipped = (name: string): void => {
-      if (skipped.count === 0) skipped.first = name
-      skipped.count += 1
-    }
-    const { signal } = this.#run
-    for await (const name of this.#registry.names({ signal, onSkipped })) {
-      this.#know(indexPath(name))
-    }
-    if (skipped.count > 0) {
-      const names = `${skipped.count} names that are no crate's, the first ${quoted(skipped.first)}`
-      this.warnings.push(`the dump has ${names}: left out`)
-    }
-    return stamp(now)
   }
 
   #isKnown(path: IndexPath): boolean {
@@ -382,7 +364,6 @@ export class RegistryObserver implements Observer {
   }
 }
 
-const NAMES_MS = 7 * 86_400_000
 const UNSEEN_MAX = 20
 
 const secondsOf = (instant: string): number => Math.floor(Date.parse(instant) / 1000)
