@@ -126,10 +126,9 @@ test('a client that leaves in the middle is no fault', async ({ mirror, start })
   expect(serving.log).toEqual([])
 })
 
-test('ten clients who ask at once for a file never asked for get it whole', async ({
-  mirror,
-  start,
-}) => {
+test('ten clients who ask at once for a file never asked for get it whole', {
+  timeout: 30_000,
+}, async ({ mirror, start }) => {
   const serving = await start()
   const path = large(mirror)
   const answers = await Promise.all(Array.from({ length: 10 }, () => serving.get(path.slice(1))))
