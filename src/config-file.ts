@@ -142,6 +142,28 @@ const REST = `[sync]
 # snapshot = "file:keys/snapshot.key"
 # timestamp = "file:keys/timestamp.key"
 
+[bundle]
+# What this site calls itself in receipts and want-lists: up to 16 of a-z, 0-9 and "-".
+# site = "mirror"
+
+# Bytes of a volume that "bundle export" writes, 1048576 to 4294901760.
+# volume-size = 1073741824
+
+# Days that an exported state is kept, so that a later bundle can lead on from it.
+# keep-base-days = 180
+
+# An import takes timestamp, snapshot and targets so many days past their end, and a root so many.
+# stale-days = 45
+# stale-root-days = 0
+
+# Folders in which bundles arrive, and mount points of media such as "/media/courier", for
+# "bundle import --watch".
+# inbox = []
+# media = []
+
+# Where receipts and want-lists are put; relative to this file's folder.
+# outbox = "state/outbox"
+
 [guard]
 # A sync that would remove more than this percentage of all crates, and more than this many of them,
 # stops with exit code 17.

@@ -89,6 +89,24 @@ export interface Config {
     /** … and for timestamp.json. */
     readonly timestamp: string | undefined
   }
+  readonly bundle: {
+    /** What this site calls itself in receipts and want-lists: up to 16 of a-z, 0-9 and "-". */
+    readonly site: string
+    /** Bytes of a volume that `bundle export` writes, 1 MiB to 4,294,901,760. */
+    readonly volumeSize: number
+    /** Days that an exported state is kept, so that a later bundle can lead on from it, 0 to 3,650. */
+    readonly keepBaseDays: number
+    /** An import takes timestamp, snapshot and targets so many days past their end, 0 to 366 … */
+    readonly staleDays: number
+    /** … and a root so many. */
+    readonly staleRootDays: number
+    /** Folders in which bundles arrive, relative to the mirror: `bundle import --watch` looks at them. */
+    readonly inbox: readonly string[]
+    /** Mount points of media: looked at while something is mounted there. */
+    readonly media: readonly string[]
+    /** Where receipts and want-lists are put, relative to the mirror. */
+    readonly outbox: string
+  }
   readonly guard: {
     /** A sync that would remove more than this percentage of all crates … */
     readonly removalPercent: number
@@ -140,6 +158,16 @@ const DEFAULTS: Config = {
   store: { reserveBytes: 1_073_741_824, keepDays: 7 },
   serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
   sign: { targets: undefined, snapshot: undefined, timestamp: undefined },
+  bundle: {
+    site: 'mirror',
+    volumeSize: 1_073_741_824,
+    keepBaseDays: 180,
+    staleDays: 45,
+    staleRootDays: 0,
+    inbox: Object.freeze([]),
+    media: Object.freeze([]),
+    outbox: 'state/outbox',
+  },
   guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000, holdDays: 7 },
 }
 
@@ -184,6 +212,16 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
   store: { reserveBytes: integer(0, 2 ** 50), keepDays: integer(0, 3650) },
   serve: { listen: address, url: httpUrl },
   sign: { targets: keyUri, snapshot: keyUri, timestamp: keyUri },
+  bundle: {
+    site: siteName,
+    volumeSize: integer(2 ** 20, 4_294_901_760),
+    keepBaseDays: integer(0, 3650),
+    staleDays: integer(0, 366),
+    staleRootDays: integer(0, 366),
+    inbox: listOf('a list of folders', path),
+    media: listOf('a list of folders', path),
+    outbox: path,
+  },
   guard: {
     removalPercent: integer(0, 100),
     removalCrates: integer(0, 10_000_000),
@@ -321,6 +359,11 @@ function bypass(value: unknown, key: string): string {
   const url = name === undefined ? null : URL.parse(`https://${name}/`)
   if (url !== null) return `${dot}${url.hostname}`
   throw new Error(`${key} is ${shown(value)}, expected a host without port, ".SUFFIX" or "*"`)
+}
+
+function siteName(value: unknown, key: string): string {
+  if (typeof value === 'string' && /^[a-z0-9-]{1,16}$/.test(value)) return value
+  throw new Error(`${key} is ${shown(value)}, expected 1 to 16 of a-z, 0-9 and "-"`)
 }
 
 function path(value: unknown, key: string): string {

@@ -135,6 +135,7 @@ test('the example of docs/config.md is read as it says', () => {
       snapshot: 'file:keys/snapshot.key',
       timestamp: 'env:SITE_TIMESTAMP_KEY',
     },
+    bundle: parsed('').bundle,
     guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000, holdDays: 7 },
   })
 })

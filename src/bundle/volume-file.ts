@@ -31,7 +31,7 @@ const PIECE_BYTES = 4 * 1024 * 1024
 export async function writeVolume(
   path: string,
   members: Iterable<SourcedMember>,
-  signal: AbortSignal,
+  { signal, copied }: { readonly signal: AbortSignal; readonly copied?: (bytes: number) => void },
 ): Promise<WrittenVolume> {
   const volume = new VolumeWriter(path)
   try {
@@ -42,6 +42,7 @@ export async function writeVolume(
       const entry: IndexedMember = { offset, ...member }
       lines.push(volumeIndexLine(entry))
       offset = nextOffset(entry)
+      copied?.(offset)
     }
     volume.end()
     await flush(dirname(path), { files: [path], folders: [dirname(path)] })

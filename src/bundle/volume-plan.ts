@@ -13,7 +13,7 @@ export interface PlannedMember {
 }
 
 /** A volume that is cut, with the size of its `.idx`. */
-interface CutVolume extends PlannedVolume {
+export interface CutVolume extends PlannedVolume {
   readonly indexBytes: number
 }
 

@@ -1,8 +1,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { adoptCommand } from './adopt.ts'
+import { addBundleCommands } from './bundle.ts'
 import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
 import { demoCommand } from './demo.ts'
+import { documented, exitCodesText } from './help.ts'
 import { initCommand } from './init.ts'
 import { keyNewCommand, keyShowCommand } from './key.ts'
 import { pruneCommand } from './prune.ts'
@@ -176,6 +178,7 @@ function addCommands(program: Command, context: () => Context): void {
     .action((dir, options) => run(c => upstreamCommand(c, dir, options))())
 
   addSiteCommands(program, run)
+  addBundleCommands(program, run)
 }
 
 /** Keys, a root, and the site's own signature over what it mirrors. */
@@ -219,21 +222,6 @@ function addSiteCommands(
   })
     .option('--root <file>', "the site's root, needed the first time only")
     .action(options => run(c => signCommand(c, options))())
-}
-
-/** Every command's help has an example and its exit codes. */
-function documented(
-  command: Command,
-  help: { readonly does: string; readonly example: string; readonly exits: readonly number[] },
-): Command {
-  return command
-    .description(help.does)
-    .addHelpText('after', `\nExample:\n  ${help.example}\n\n${exitCodesText(help.exits)}`)
-}
-
-function exitCodesText(codes: readonly number[]): string {
-  const lines = EXIT_WORDS.filter(([code]) => code === 1 || codes.includes(code))
-  return `Exit codes:\n${lines.map(([code, words]) => `  ${String(code).padStart(2)}  ${words}`).join('\n')}`
 }
 
 function collected(one: string, before: readonly string[] = []): readonly string[] {

@@ -1,3 +1,4 @@
+import { exportsKept, forgetExport } from '../bundle/exports.ts'
 import { type PruneReport, prune } from '../sync/prune.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { bytesText } from './report.ts'
@@ -15,6 +16,10 @@ export async function pruneCommand(
 ): Promise<number> {
   const { mirror, config } = await openConfigured(mirrorFolder(context))
   const { keepDays } = config.store
+  const exported = exportsKept(mirror.root, {
+    keepDays: config.bundle.keepBaseDays,
+    now: context.now(),
+  })
   const outcome = await asWriter(
     context,
     {
@@ -23,7 +28,9 @@ export async function pruneCommand(
       settings: syncSettings(config, mirror),
     },
     async run => {
-      const report = await prune(run, { keepDays, isDryRun, isConfirmed })
+      const alsoKept = exported.trees
+      const report = await prune(run, { keepDays, alsoKept, isDryRun, isConfirmed })
+      if (!isDryRun) for (const folder of exported.expired) await forgetExport(folder)
       const facts = { ...report }
       context.out.result({ ok: true, exit: 0, isDryRun, ...facts }, lines(report, isDryRun))
       return { exit: 0, facts }

@@ -8,7 +8,7 @@ import { type Target, verify } from '../sync/verify.ts'
 import { type Fault, type Finding, isFault } from '../sync/verify-finding.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { withObserver } from './observing.ts'
-import { ProgressLine } from './progress.ts'
+import { ProgressLine, runLine } from './progress.ts'
 import { EXIT } from './report.ts'
 import { asWriter, syncSettings, withUpstream } from './writing.ts'
 
@@ -35,7 +35,7 @@ export async function verifyCommand(
   }
   const findings: Finding[] = []
   {
-    using _line = new ProgressLine(progress, context.out)
+    using _line = new ProgressLine(runLine(progress), context.out)
     for await (const finding of verify(mirror.root, look)) {
       findings.push(finding)
       tell(context, finding)

@@ -12,7 +12,7 @@ import { signedRepository } from '../upstream/signed-repository.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { readCaFile } from './ca-file.ts'
 import { type Context, VERSION } from './context.ts'
-import { ProgressLine } from './progress.ts'
+import { ProgressLine, runLine } from './progress.ts'
 import { EXIT, failure } from './report.ts'
 import { selectionRules } from './selecting.ts'
 
@@ -72,7 +72,7 @@ export async function asWriter(
       context.out.say(`warning: this run is not recorded (${(error as Error).message})`)
     }
   }
-  using _line = new ProgressLine(progress, context.out)
+  using _line = new ProgressLine(runLine(progress), context.out)
   try {
     const outcome = await work(run)
     keep(outcome.exit, outcome.facts)

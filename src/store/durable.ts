@@ -239,6 +239,22 @@ export async function moveFolder(from: string, to: string): Promise<boolean> {
   }
 }
 
+/**
+ * Gives a folder that is whole its last name, on any file system: its own entries are synced before
+ * and after, since on FAT a renamed folder loses them in a power cut that comes before that.
+ */
+export async function sealFolder(from: string, to: string): Promise<void> {
+  await syncFolder(from)
+  try {
+    fs.renameSync(from, to)
+  } catch (error) {
+    throw wrapped(error, to)
+  }
+  await syncFolder(to)
+  await syncFolder(dirname(to))
+  await syncFileSystem(to)
+}
+
 /** Removes a folder of our own bookkeeping with all that is in it; one that is not there is done. */
 export async function removeFolder(path: string): Promise<void> {
   try {

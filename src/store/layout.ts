@@ -53,6 +53,8 @@ export const OBSERVED = 'state/observed.jsonl'
 export const RUNS = 'state/runs.jsonl'
 export const SNAPSHOTS = 'state/snapshots'
 export const SELECTED = 'state/selected'
+/** The journals of bundles that were exported. */
+export const EXPORTS = 'state/exports'
 
 /** The chain as verified: `upstream` is relayed into `public/tuf`, `site` into `public/site`. */
 export const TRUST = { upstream: 'state/trust/upstream', site: 'state/trust/site' } as const

@@ -55,8 +55,10 @@ interface LockOptions {
 }
 
 /** @throws {MirrorError} busy, naming who has it */
-export async function acquireLock(mirror: Mirror, options: LockOptions): Promise<Lock> {
-  const { root } = mirror
+export async function acquireLock(
+  { root }: Pick<Mirror, 'root'>,
+  options: LockOptions,
+): Promise<Lock> {
   const claim = new Claim(root)
   const release = await take(claim, options)
   try {

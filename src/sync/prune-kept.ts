@@ -16,7 +16,7 @@ import { entriesIn, readRegular } from './verify-files.ts'
 export interface Kept {
   /** Newest first: `next`, the published one, those not past their keeping, those a chain signs. */
   readonly snapshots: readonly Snapshot[]
-  /** Trees that a chain signs and no snapshot has: of a sync that was not finished. */
+  /** Trees that a chain signs and no snapshot has, of a sync that was not finished, or that an export needs. */
   readonly begun: readonly Checksum[]
   /** Numbers of the snapshots that are past their keeping, ascending. */
   readonly expired: readonly number[]
@@ -53,7 +53,7 @@ export function keptOf(root: string, keeping: Keeping): Kept {
   const trees = new Set(snapshots.flatMap(one => [one.tree, shownTree(one).hash]))
   return {
     snapshots,
-    begun: signed.filter(tree => !trees.has(tree)),
+    begun: [...new Set([...signed, ...keeping.alsoKept])].filter(tree => !trees.has(tree)),
     expired: records.filter(({ n }) => !numbers.has(n)).map(({ n }) => n),
     shown,
   }
@@ -61,6 +61,8 @@ export function keptOf(root: string, keeping: Keeping): Kept {
 
 interface Keeping {
   readonly keepDays: number
+  /** Trees that something beside this room needs: what was exported. */
+  readonly alsoKept: readonly Checksum[]
   readonly now: Date
 }
 

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { MirrorError } from '../error.ts'
+import type { Checksum } from '../registry/checksum.ts'
 import { breathe, flush } from '../store/durable.ts'
 import { finishLanding } from '../store/landing.ts'
 import { artifactFile, snapshotFile } from '../store/layout.ts'
@@ -22,6 +23,8 @@ export interface PruneOptions {
   /** How long a snapshot stays after the next one took its place. */
   readonly keepDays: number
   readonly isDryRun: boolean
+  /** Trees that exports need. */
+  readonly alsoKept: readonly Checksum[]
   /** Whether more than the bound may go. */
   readonly isConfirmed: boolean
 }
@@ -63,7 +66,7 @@ export async function prune(run: Run, options: PruneOptions): Promise<PruneRepor
     await finishLanding(writer)
     await finishNext(writer)
   }
-  const kept = keptOf(root, { keepDays: options.keepDays, now: run.now() })
+  const kept = keptOf(root, { ...options, now: run.now() })
   const marks = await markNamed(root, kept, signal)
   const artifacts = await unnamedArtifacts(root, marks, signal)
   const report = await counted(run, kept, marks, artifacts)

@@ -4,6 +4,7 @@ import { type Book, bookBytes, isClockDue, readBook, requireClock } from './book
 import { openEnvelope } from './envelope.ts'
 import { type Instant, instantOf } from './instant.ts'
 import { bytesMax, LIMITS } from './limits.ts'
+import type { RoleType } from './metadata.ts'
 import type { Role } from './role.ts'
 import { type Root, readRoot } from './root.ts'
 import { readSnapshot, readTimestamp, type Snapshot, type Timestamp } from './snapshot.ts'
@@ -39,7 +40,9 @@ export interface Vouched {
     readonly snapshot: number
     readonly targets: number
   }
-  /** The earliest expiry of the four. */
+  /** The end of each of the four. */
+  readonly expires: Readonly<Record<RoleType, Instant>>
+  /** The earliest of them. */
   readonly until: Instant
   readonly consistentSnapshot: boolean
   readonly warnings: readonly string[]
@@ -254,7 +257,13 @@ export function vouchedBy({
   targets,
 }: TrustedSet): Omit<Vouched, 'warnings'> {
   const { tree, length } = indexTreeOf(targets)
-  const [until] = [root, timestamp, snapshot, targets].map(({ expires }) => expires).sort()
+  const expires = {
+    root: root.expires,
+    timestamp: timestamp.expires,
+    snapshot: snapshot.expires,
+    targets: targets.expires,
+  }
+  const [until] = Object.values(expires).sort()
   return {
     tree,
     treeLength: length,
@@ -264,6 +273,7 @@ export function vouchedBy({
       snapshot: snapshot.version,
       targets: targets.version,
     },
+    expires,
     until: until as Instant,
     consistentSnapshot: root.consistentSnapshot,
   }

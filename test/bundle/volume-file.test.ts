@@ -32,7 +32,7 @@ test('a volume and its index have the bytes of the test vector', async ({ folder
     'crates/serde/serde-1.0.0.crate': Buffer.from('one'),
   })
   const path = join(folder, 'crates-00001.tar')
-  const { bytes, sha256: hash, index } = await writeVolume(path, members, signal)
+  const { bytes, sha256: hash, index } = await writeVolume(path, members, { signal })
   expect(bytes).toBe(3072)
   expect(hash).toBe('670088aed337c0919aa5116e87e07ec0f3775d1e32ec8c18b9f7966486cb3b13')
   expect(sha256(readFileSync(path))).toBe(hash)
@@ -49,7 +49,7 @@ test('a large volume is what was planned, and GNU tar finds in it what went in',
   )
   const members = sources(folder, files)
   const path = join(folder, 'crates-00001.tar')
-  const written = await writeVolume(path, members, signal)
+  const written = await writeVolume(path, members, { signal })
   expect(written.bytes).toBe(readFileSync(path).length)
   expect(written.sha256).toBe(sha256(readFileSync(path)))
   const [planned, ...more] = [...cutVolumes('crates', members, 4_294_901_760)]
@@ -76,7 +76,7 @@ test.for<[string, (source: string) => void]>([
     const [{ source = '' } = {}] = members
     damage(source)
     const path = join(folder, 'crates-00001.tar')
-    await expect(writeVolume(path, members, signal)).rejects.toMatchObject({
+    await expect(writeVolume(path, members, { signal })).rejects.toMatchObject({
       code: 'damaged',
       message: expect.stringContaining(`${source}: expected 3 bytes with sha256`),
     })
@@ -87,7 +87,7 @@ test.for<[string, (source: string) => void]>([
 test('a file that is there is not written over', async ({ folder }) => {
   const path = join(folder, 'crates-00001.tar')
   writeFileSync(path, 'mine')
-  await expect(writeVolume(path, [], signal)).rejects.toMatchObject({ code: 'io' })
+  await expect(writeVolume(path, [], { signal })).rejects.toMatchObject({ code: 'io' })
   expect(readFileSync(path, 'utf8')).toBe('mine')
 })
 
@@ -95,6 +95,6 @@ test('who is told to stop stops, and leaves nothing', async ({ folder }) => {
   const members = sources(folder, { 'crates/serde/serde-1.0.0.crate': Buffer.from('one') })
   const path = join(folder, 'crates-00001.tar')
   const stopped = AbortSignal.abort(new Error('told to stop'))
-  await expect(writeVolume(path, members, stopped)).rejects.toThrow('told to stop')
+  await expect(writeVolume(path, members, { signal: stopped })).rejects.toThrow('told to stop')
   expect(existsSync(path)).toBe(false)
 })

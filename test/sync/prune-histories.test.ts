@@ -115,7 +115,7 @@ async function pruneAndCheck(history: History): Promise<void> {
   const before = immutableFiles(mirror)
   const kept = keptOf(history)
   const named = new Set(kept.flatMap(snapshot => [...namedBy(mirror, snapshot)]))
-  const options = { keepDays: KEEP_DAYS, isDryRun: false, isConfirmed: true }
+  const options = { keepDays: KEEP_DAYS, alsoKept: [], isDryRun: false, isConfirmed: true }
   const report = await history.asRun(run => prune(run, options))
 
   const after = immutableFiles(mirror)

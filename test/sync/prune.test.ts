@@ -34,7 +34,7 @@ async function pruned(
   options: { keepDays?: number; isDryRun?: boolean; isConfirmed?: boolean } = {},
 ): Promise<PruneReport> {
   const { keepDays = 7, isDryRun = false, isConfirmed = false } = options
-  return await history.asRun(run => prune(run, { keepDays, isDryRun, isConfirmed }))
+  return await history.asRun(run => prune(run, { keepDays, alsoKept: [], isDryRun, isConfirmed }))
 }
 
 async function faultsOf({ mirror, now }: History): Promise<string[]> {

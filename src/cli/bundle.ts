@@ -1,0 +1,54 @@
+import { type Command, Option } from 'commander'
+import { duration, size } from './amounts.ts'
+import { bundleExportCommand, bundlePlanCommand } from './bundle-export.ts'
+import type { Context } from './context.ts'
+import { documented } from './help.ts'
+
+/** `bundle plan | export | verify | import | info`. */
+export function addBundleCommands(
+  program: Command,
+  run: (work: (context: Context) => Promise<number>) => () => Promise<void>,
+): void {
+  const bundle = program.command('bundle').description('carry a mirror over a gap, on media')
+  documented(withWish(bundle.command('plan')), {
+    does: 'say what an export would write: volumes, media, bytes, time; writes nothing',
+    example: 'crateferry bundle plan --preset dvd --mirror mirror',
+    exits: [0, 3, 4, 10, 11, 12, 16, 20, 21, 64],
+  }).action(options => run(c => bundlePlanCommand(c, options))())
+
+  documented(withWish(bundle.command('export')), {
+    does: 'write the published state, or what leads to it from another one, onto media',
+    example:
+      'crateferry bundle export --to /media/stick --mirror mirror\n  crateferry bundle export --to /media/stick --base receipt:receipt-1234abcd-lab.json',
+    exits: [0, 3, 4, 10, 11, 12, 16, 20, 21, 30, 64],
+  })
+    .requiredOption('--to <dir>', 'the medium: a folder that is there')
+    .option('--medium <k>', 'only the bag of this medium; "all": side by side', 'all')
+    .option('--again <bundle.json>', 'write volumes of this earlier bundle once more')
+    .option('--volumes <list>', 'with --again: which, as crates-00017,crates-00018')
+    .option('--no-readback', 'do not read back what was written, and do not say so')
+    .option('--dry-run', 'stop before anything is written')
+    .action(options => run(c => bundleExportCommand(c, options))())
+}
+
+function withWish(command: Command): Command {
+  return command
+    .option(
+      '--base <state>',
+      'what is there already: full (nothing), receipt:FILE, receipt:DIR, targets:N, age:30d',
+    )
+    .option('--for-want <file>', 'answer the want-list that an import left')
+    .addOption(
+      new Option('--preset <name>', 'sizes for usb, dvd, bd or diode').choices([
+        'usb',
+        'dvd',
+        'bd',
+        'diode',
+      ]),
+    )
+    .option('--volume-size <n>', 'bytes of a volume (KiB, MiB, GiB)', size)
+    .option('--medium-size <n>', 'bytes of a medium; else what is free there', size)
+    .option('--valid-for <d>', 'how long it must be acceptable on arrival (30d)', duration)
+    .option('--receiver-staleness <d>', "what the far side's policy is (45d)", duration)
+    .option('--held-as-absent', 'list what held crates lack as absent, instead of stopping')
+}
