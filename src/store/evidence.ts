@@ -1,4 +1,4 @@
-import type { Checksum } from '../registry/checksum.ts'
+import { type Checksum, sha256 } from '../registry/checksum.ts'
 import { evidenceFile } from './layout.ts'
 import { recordBytes } from './record.ts'
 import type { Writer } from './writer.ts'
@@ -15,4 +15,13 @@ export interface Origin {
 /** One copy of wrong bytes is kept under the checksum they should have had; this says whose it is. */
 export async function noteEvidence(writer: Writer, origin: Origin): Promise<void> {
   await writer.replace(evidenceFile(origin.expected, 'json'), recordBytes(origin))
+}
+
+/** Two signed files of one version that do not agree: each under its own hash. */
+export async function keepContradiction(
+  writer: Writer,
+  file: string,
+  contents: readonly Uint8Array[],
+): Promise<void> {
+  for (const bytes of contents) await writer.update(evidenceFile(sha256(bytes), file), bytes)
 }

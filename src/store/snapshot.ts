@@ -62,6 +62,8 @@ export interface Snapshot {
   readonly absent: Readonly<Record<Checksum, Absent>>
   readonly selected?: Checksum
   readonly pruned?: PrunedIndex
+  /** Its metadata was taken past its end because an operator said so: until when, and why. */
+  readonly override?: { readonly until: string; readonly reason: string }
   readonly at: string
 }
 

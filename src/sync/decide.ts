@@ -51,7 +51,8 @@ function sightings(
   published: Snapshot | undefined,
   missing: readonly Failure[],
 ): Record<Checksum, Absent> {
-  const isAccepted = run.accepted.absent > 0 && missing.length <= run.accepted.absent
+  const fresh = missing.filter(({ wanted }) => !isKnown(published, wanted.checksum))
+  const isAccepted = run.accepted.absent > 0 && fresh.length <= run.accepted.absent
   if (!run.settings.origin && !isAccepted) return {}
   const now = stamp(run.now())
   const seen: Record<Checksum, Absent> = {}
@@ -68,6 +69,11 @@ function sightings(
     }
   }
   return seen
+}
+
+function isKnown(published: Snapshot | undefined, checksum: Checksum): boolean {
+  const before = published?.absent[checksum]
+  return before !== undefined && isBelieved(before)
 }
 
 /** Earlier records that this run does not contradict: of other crates, or asked for in vain again. */

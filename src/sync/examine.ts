@@ -30,7 +30,12 @@ export interface Examined {
   readonly removed: readonly Version[]
   readonly yanks: Yanks
   /** Why the crate must be held whatever its artifacts are. */
-  readonly refusal?: { readonly reason: string; readonly isRollback: boolean }
+  readonly refusal?: {
+    readonly reason: string
+    readonly isRollback: boolean
+    /** The index file could not be had: nothing in it is refused. */
+    readonly isMissing?: boolean
+  }
   /** Bytes of an index file that is not here yet. */
   readonly fetched?: Uint8Array
   readonly warnings: readonly string[]
@@ -92,8 +97,10 @@ async function examine(examining: Examining, change: Change): Promise<Examined> 
   }
   if (want === undefined) return { ...none, removed: old?.entries.map(e => e.version) ?? [] }
   const here = readByHash(run, path, want.sha256)
+  let isMissing = here === undefined
   try {
     const bytes = here ?? (await verifiedIndexFile(source, want, run.settings.tries, signal))
+    isMissing = false
     const file = readIndexFile(bytes, path, { signed: true })
     return {
       change,
@@ -103,7 +110,7 @@ async function examine(examining: Examining, change: Change): Promise<Examined> 
   } catch (error) {
     if (!isVerdict(error, signal)) throw error
     const reason = `index file: ${error.message}`
-    return { ...none, refusal: { reason, isRollback: false } }
+    return { ...none, refusal: { reason, isRollback: false, isMissing } }
   }
 }
 

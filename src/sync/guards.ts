@@ -12,6 +12,7 @@ export function guardRemovals(
     readonly versions: number
     readonly paths?: readonly string[]
   },
+  command = 'sync',
 ): void {
   const { removalPercent, removalCrates, removalVersions } = run.settings.guard
   const of = published?.entries ?? 0
@@ -22,7 +23,7 @@ export function guardRemovals(
   if (count <= run.accepted.removals) return
   throw new MirrorError(
     'guard',
-    `this pass would remove ${gone.crates} of ${of} crates and ${gone.versions} versions${some(gone.paths)}; nothing was changed. If that is right, run sync --accept-removals ${count} --reason TEXT`,
+    `this pass would remove ${gone.crates} of ${of} crates and ${gone.versions} versions${some(gone.paths)}; nothing was changed. If that is right, run ${command} --accept-removals ${count} --reason TEXT`,
   )
 }
 

@@ -32,7 +32,7 @@ export interface SyncSettings {
 }
 
 /** Where artifacts and index files come from, whatever vouches for them. */
-export type Source = Pick<Upstream, 'name' | 'indexFile' | 'artifact' | 'pause'>
+export type Source = Pick<Upstream, 'name' | 'indexFile' | 'artifact' | 'pause' | 'volumes'>
 
 /** What every step of one run works with. */
 export interface Run {

@@ -2,12 +2,12 @@ import { MirrorError } from '../error.ts'
 import { sha256 } from '../registry/checksum.ts'
 import { keepInChain, readChain } from '../store/chain-files.ts'
 import { TRUST } from '../store/layout.ts'
+import { ONLINE, requireFresh } from '../trust/freshness.ts'
 import { instantOf, secondsAfter } from '../trust/instant.ts'
 import { rootOf } from '../trust/kept.ts'
 import { type KeptChain, verifyRoot } from '../trust/refresh.ts'
 import type { Root } from '../trust/root.ts'
 import { type OnlineKeys, requireListed } from '../trust/sign.ts'
-import { requireUnexpired } from '../trust/trusted.ts'
 import { readKept } from './chain-damaged.ts'
 import type { Run } from './run.ts'
 
@@ -31,7 +31,7 @@ export async function pinSiteRoot(
   const root = kept === undefined ? rootGiven(writer.mirror.root, given) : rootKept(kept)
   const today = instantOf(now())
   requireListed(root, keys)
-  requireUnexpired(root, today)
+  requireFresh('root', root, today, ONLINE)
   if (kept === undefined) {
     await keepInChain(writer, 'site', `root_history/${root.version}.root.json`, root.bytes)
   }

@@ -3,21 +3,32 @@ import type { IndexPath } from '../registry/sparse-path.ts'
 import { discardPartials } from '../store/partial.ts'
 import { publish } from '../store/publish.ts'
 import { discardSelections, keepSelection } from '../store/selected.ts'
-import { type PrunedIndex, readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
+import {
+  type MetadataVersions,
+  type PrunedIndex,
+  readPublished,
+  rootRef,
+  type Snapshot,
+} from '../store/snapshot.ts'
 import type { LoadTiles } from '../tree/diff.ts'
 import type { TileRef } from '../tree/entry.ts'
+import { type Freshness, ONLINE } from '../trust/freshness.ts'
 import type { Vouched } from '../trust/refresh.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { bringIndexFiles } from './bring-index-files.ts'
+import { bringVolumes } from './bring-volumes.ts'
 import { followChain } from './chain.ts'
 import { type Fetched, fetchCrates, type Removed } from './crates.ts'
 import { decide, type Verdicts } from './decide.ts'
+import { examineAll } from './examine.ts'
 import { guardRemovals, guardSpace } from './guards.ts'
 import { type Change, pathsToAskAgain, planChanges } from './plan.ts'
 import { prunedIndex } from './pruned-index.ts'
 import { recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
-import { isSelectedBy, select } from './select.ts'
+import { isSelectedBy, type Selected, select } from './select.ts'
 import { fetchedTiles } from './tiles.ts'
+import { requireAllHere } from './whole.ts'
 
 /** What one run came to, for people and for the run record. */
 export interface SyncReport {
@@ -38,6 +49,25 @@ export interface SyncReport {
   readonly warnings: readonly string[]
 }
 
+/** How a state is taken: over a network, where a crate may wait, or from media, whole or not yet. */
+export interface Taking {
+  readonly command: string
+  readonly isCarried: boolean
+  readonly freshness: Freshness
+  /** An operator's word that its metadata is taken past its end. */
+  readonly override?: Snapshot['override']
+  /** Throws where what the media say of themselves is not what was verified. */
+  readonly agree?: (state: VerifiedState) => void
+}
+
+/** A state as its metadata and its root tile prove it. */
+export interface VerifiedState extends MetadataVersions {
+  readonly tree: Checksum
+  readonly entries: number
+}
+
+const OVER_THE_NETWORK: Taking = { command: 'sync', isCarried: false, freshness: ONLINE }
+
 /**
  * One pass, from the lock (which the caller holds) to a published snapshot. What a crash leaves
  * after each step, and who mends it:
@@ -50,23 +80,34 @@ export interface SyncReport {
  *   publish   before `state/next` is durable: as after fetch. From then on only forward
  *   tidy      partials that nobody wants any more; the next run removes them
  */
-export async function sync(run: Run, upstream: Upstream): Promise<SyncReport> {
+export async function sync(
+  run: Run,
+  upstream: Upstream,
+  taking: Taking = OVER_THE_NETWORK,
+): Promise<SyncReport> {
   await recover(run, upstream)
   const published = readPublished(run.writer.mirror.root)
-  const vouched = await followChain(run, upstream)
+  const vouched = await followChain(run, upstream, taking.freshness)
   if (published !== undefined && isPublished(run, published, vouched)) {
     return unchanged(published, vouched)
   }
 
   guardSpace(run)
-  const { tree, entries, load, ...planned } = await plan(run, upstream, published, vouched)
+  const planning = await plan(run, upstream, published, vouched, taking)
+  const { tree, entries, load, ...planned } = planning
+  taking.agree?.({ ...vouched.versions, tree: tree.hash, entries })
   const chosen = await select(run, upstream, { published, tree, load, changes: planned.changes })
   const { selection, changes } = chosen
 
+  if (taking.isCarried) {
+    await guardCarried(run, upstream, published, chosen, taking)
+    await bringVolumes(run, upstream, { tree: tree.hash, ...chosen })
+  }
   run.progress.phase = 'fetch'
-  const isFirst = published === undefined
+  const isFirst = published === undefined && !taking.isCarried
   const fetched = await fetchCrates(run, upstream, changes, { isFirst, selection })
-  guardRemovals(run, published, counted(fetched.removed))
+  guardRemovals(run, published, counted(fetched.removed), taking.command)
+  if (taking.isCarried) requireAllHere(run, published, fetched)
   const verdicts = decide(run, published, changes, fetched)
 
   run.progress.phase = 'publish'
@@ -74,7 +115,9 @@ export async function sync(run: Run, upstream: Upstream): Promise<SyncReport> {
   const pruning = { tree, load, ...verdicts, selection, selected }
   const pruned = await prunedIndex(run, published, pruning, changes)
   const { versions: metadata } = vouched
-  const next = seal(run, published, { tree, entries, metadata, verdicts, selected, pruned })
+  const { override } = taking
+  const sealing = { tree, entries, metadata, verdicts, selected, pruned, override }
+  const next = seal(run, published, sealing)
   await publish(run.writer, next)
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
   await discardSelections(run.writer)
@@ -87,6 +130,7 @@ export async function plan(
   upstream: Upstream,
   published: Snapshot | undefined,
   vouched: Vouched,
+  { command }: Pick<Taking, 'command'> = OVER_THE_NETWORK,
 ): Promise<{
   readonly tree: TileRef
   readonly entries: number
@@ -102,8 +146,27 @@ export async function plan(
     now: run.now(),
   })
   const gone = changes.filter(change => change.want === undefined)
-  guardRemovals(run, published, { crates: gone.length, versions: 0, paths: gone.map(c => c.path) })
+  const paths = gone.map(({ path }) => path)
+  guardRemovals(run, published, { crates: gone.length, versions: 0, paths }, command)
   return { tree, entries: root?.count ?? 0, load, changes }
+}
+
+/** Before anything is copied: a guard that trips after hours has cost them. */
+async function guardCarried(
+  run: Run,
+  upstream: Upstream,
+  published: Snapshot | undefined,
+  { changes, selection }: Selected,
+  { command }: Taking,
+): Promise<void> {
+  if (published === undefined) return
+  await bringIndexFiles(run, upstream, changes)
+  const removed: Removed[] = []
+  for await (const { change, removed: versions } of examineAll(run, upstream, changes, selection)) {
+    const all = change.want === undefined
+    if (versions.length > 0 || all) removed.push({ path: change.path, versions, all })
+  }
+  guardRemovals(run, published, counted(removed), command)
 }
 
 /** The tree that is vouched for is the published one, by the same metadata, and nothing is open. */
@@ -148,6 +211,7 @@ export function seal(
     readonly verdicts: Verdicts
     readonly selected: Checksum | undefined
     readonly pruned: PrunedIndex | undefined
+    readonly override?: Snapshot['override'] | undefined
   },
 ): Snapshot {
   return {
@@ -159,6 +223,7 @@ export function seal(
     ...state.verdicts,
     ...(state.selected !== undefined && { selected: state.selected }),
     ...(state.pruned !== undefined && { pruned: state.pruned }),
+    ...(state.override !== undefined && { override: state.override }),
     at: stamp(run.now()),
   }
 }

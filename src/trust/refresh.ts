@@ -2,14 +2,15 @@ import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import { type Book, bookBytes, isClockDue, readBook, requireClock } from './book.ts'
 import { openEnvelope } from './envelope.ts'
+import { type Freshness, ONLINE, requireFresh } from './freshness.ts'
 import { type Instant, instantOf } from './instant.ts'
 import { bytesMax, LIMITS } from './limits.ts'
-import type { RoleType } from './metadata.ts'
+import type { Metadata, RoleType } from './metadata.ts'
 import type { Role } from './role.ts'
 import { type Root, readRoot } from './root.ts'
 import { readSnapshot, readTimestamp, type Snapshot, type Timestamp } from './snapshot.ts'
-import { indexTreeOf, readTargets, type Targets } from './targets.ts'
-import { requireMeta, requireUnexpired, TrustedSet } from './trusted.ts'
+import { indexTreeOf, readTargets } from './targets.ts'
+import { requireMeta, TrustedSet } from './trusted.ts'
 
 /** The files of a chain as they were kept; `roots` from the pinned one up, `root` the newest. */
 export interface KeptChain {
@@ -27,6 +28,8 @@ export interface ChainIo {
   fetch(file: string, bytesMax: number): Promise<Uint8Array | undefined>
   keep(file: string, bytes: Uint8Array): Promise<void>
   drop(files: readonly string[]): Promise<void>
+  /** Bytes that contradict others of the same version, both signed: for whoever has to judge. */
+  accuse(file: string, contents: readonly Uint8Array[]): Promise<void>
 }
 
 /** The seam to the rest of the product: root hash, version, until. */
@@ -59,9 +62,13 @@ export interface Vouched {
 export async function refresh(
   kept: KeptChain,
   io: ChainIo,
-  { now, acceptClock }: { readonly now: Date; readonly acceptClock: boolean },
+  {
+    now,
+    acceptClock,
+    freshness = ONLINE,
+  }: { readonly now: Date; readonly acceptClock: boolean; readonly freshness?: Freshness },
 ): Promise<Vouched> {
-  return await new Cycle(kept, io, instantOf(now)).run(acceptClock)
+  return await new Cycle(kept, io, instantOf(now), freshness).run(acceptClock)
 }
 
 class Cycle {
@@ -69,14 +76,16 @@ class Cycle {
   readonly #io: ChainIo
   /** TUF 5.1: fixed once for the whole cycle. */
   readonly #start: Instant
+  readonly #freshness: Freshness
   readonly #trusted: TrustedSet
   readonly #warnings: string[] = []
   #book: Book
 
-  constructor(kept: KeptChain, io: ChainIo, start: Instant) {
+  constructor(kept: KeptChain, io: ChainIo, start: Instant, freshness: Freshness) {
     this.#kept = kept
     this.#io = io
     this.#start = start
+    this.#freshness = freshness
     this.#book = readBook(kept.book)
     this.#trusted = new TrustedSet(kept.root, 'the root kept here', { isKept: true })
   }
@@ -109,7 +118,7 @@ class Cycle {
       await this.#io.keep(`root_history/${file}`, bytes)
       await this.#io.keep('root.json', bytes)
     }
-    requireUnexpired(this.#trusted.root, this.#start)
+    this.#requireFresh('root', this.#trusted.root)
   }
 
   /**
@@ -153,13 +162,14 @@ class Cycle {
     })
     const isSame = stored?.version === found.version
     if (isSame && stored.digest !== found.digest) {
+      if (this.#freshness.isCarried) await this.#requireOneContent(found, stored)
       this.#warnings.push(
         `${file}: version ${found.version} has other content than before; the first one counts`,
       )
     }
     const timestamp = isSame ? stored : found
     if (stored !== undefined) requireNotOlder(found, stored)
-    requireUnexpired(timestamp, this.#start)
+    this.#requireFresh('timestamp', timestamp)
     const { version: acceptedUnder } = this.#trusted.root
     if (this.#book.acceptedUnder !== acceptedUnder) await this.#note({ acceptedUnder })
     if (!isSame) await this.#io.keep(file, found.bytes)
@@ -171,7 +181,7 @@ class Cycle {
     const meta = this.#trusted.timestamp.snapshot
     const stored = kept && readSnapshot(openEnvelope(kept, 'snapshot.json'))
     if (kept !== undefined && stored?.version === meta.version && matches(kept, meta)) {
-      requireUnexpired(stored, this.#start)
+      this.#requireFresh('snapshot', stored)
       this.#trusted.setSnapshot(this.#trusted.readSnapshot(kept, 'snapshot.json', { isKept: true }))
       return
     }
@@ -180,8 +190,11 @@ class Cycle {
     const snapshot = await this.#demand(file, limit, bytes =>
       this.#trusted.readSnapshot(bytes, file),
     )
-    if (stored !== undefined) requireNoneOlder(snapshot, stored)
-    requireUnexpired(snapshot, this.#start)
+    if (stored !== undefined) {
+      await this.#requireOneContent(snapshot, stored)
+      requireNoneOlder(snapshot, stored)
+    }
+    this.#requireFresh('snapshot', snapshot)
     await this.#io.keep('snapshot.json', snapshot.bytes)
     this.#trusted.setSnapshot(snapshot)
   }
@@ -193,17 +206,32 @@ class Cycle {
     const stored = kept && readTargets(openEnvelope(kept, 'targets.json'))
     if (kept !== undefined && stored?.version === meta.version && matches(kept, meta)) {
       const targets = this.#trusted.readTargets(kept, 'targets.json', { isKept: true })
-      requireUnexpired(targets, this.#start)
+      this.#requireFresh('targets', targets)
       this.#trusted.setTargets(targets)
       return
     }
     const file = this.#versioned('targets.json', meta.version)
     const limit = bytesMax(file, meta.length, LIMITS.targets)
     const targets = await this.#demand(file, limit, bytes => this.#trusted.readTargets(bytes, file))
-    if (stored !== undefined) requireOneContent(targets, stored)
-    requireUnexpired(targets, this.#start)
+    if (stored !== undefined) await this.#requireOneContent(targets, stored)
+    this.#requireFresh('targets', targets)
     await this.#io.keep('targets.json', targets.bytes)
     this.#trusted.setTargets(targets)
+  }
+
+  #requireFresh(role: RoleType, metadata: Metadata): void {
+    const warning = requireFresh(role, metadata, this.#start, this.#freshness)
+    if (warning !== undefined) this.#warnings.push(warning)
+  }
+
+  /** One version with two contents: somebody shows different states to different people. */
+  async #requireOneContent(found: Metadata, stored: Metadata): Promise<void> {
+    if (found.version !== stored.version || found.digest === stored.digest) return
+    await this.#io.accuse(stored.file, [stored.bytes, found.bytes])
+    throw new MirrorError(
+      'equivocation',
+      `${found.file}: version ${found.version} has other content than the one accepted before`,
+    )
   }
 
   #versioned(file: string, version: number): string {
@@ -314,7 +342,6 @@ function requireNotOlder(found: Timestamp, stored: Timestamp): void {
 
 /** TUF 5.5.5: every file stays listed, and none goes back. */
 function requireNoneOlder(found: Snapshot, stored: Snapshot): void {
-  requireOneContent(found, stored)
   for (const [file, { version }] of stored.files) {
     const now = found.files.get(file)
     if (now === undefined) {
@@ -327,13 +354,4 @@ function requireNoneOlder(found: Snapshot, stored: Snapshot): void {
 function requireFloor(file: string, found: number, floor: number): void {
   if (found >= floor) return
   throw new MirrorError('rollback', `${file}: version ${found}, accepted before: ${floor}`)
-}
-
-/** One version with two contents: somebody shows different states to different people. */
-function requireOneContent(found: Snapshot | Targets, stored: Snapshot | Targets): void {
-  if (found.version !== stored.version || found.digest === stored.digest) return
-  throw new MirrorError(
-    'equivocation',
-    `${found.file}: version ${found.version} has other content than the one accepted before`,
-  )
 }

@@ -1,7 +1,6 @@
 import { MirrorError } from '../error.ts'
 import { openEnvelope } from './envelope.ts'
 import { requireHashes } from './hashes.ts'
-import type { Instant } from './instant.ts'
 import type { Metadata } from './metadata.ts'
 import type { How } from './public-key.ts'
 import { type Root, readRoot } from './root.ts'
@@ -121,13 +120,4 @@ export function requireMeta(bytes: Uint8Array, meta: MetaFile, file: string): vo
 function requireVersion({ file, version }: Metadata, expected: number): void {
   if (version === expected) return
   throw new MirrorError('signature', `${file}: version ${version}, expected ${expected}`)
-}
-
-/** TUF 5.3.10, 5.4.4, 5.5.6, 5.6.6: expired means suspicion of a freeze, whoever signed it. */
-export function requireUnexpired({ file, version, expires }: Metadata, start: Instant): void {
-  if (expires > start) return
-  throw new MirrorError(
-    'expired',
-    `${file}: version ${version} expired at ${expires}, and no newer one is served (a freeze?)`,
-  )
 }

@@ -21,6 +21,37 @@ export type ArtifactBody =
   | { readonly offset: number; readonly pieces: readonly Uint8Array[] }
   | { readonly offset: number; readonly chunks: AsyncIterable<Uint8Array> }
 
+/** What a volume says of one of its members; it is believed as little as any other word of an upstream. */
+export interface Claim {
+  readonly path: string
+  /** Undefined where the path has only a checksum. */
+  readonly named: { readonly crate: CrateName; readonly version: Version } | undefined
+  /** Undefined where the volume's own index is lost. */
+  readonly checksum: Checksum | undefined
+  readonly size: number
+}
+
+/** One artifact as a volume has it. */
+export interface PassingArtifact {
+  readonly claim: Claim
+  readonly body: ArtifactBody
+  /** Its bytes are not what they should be: another one may have them. */
+  readonly lost: () => void
+}
+
+/** Many artifacts in one file, which is read forward. */
+export interface ArtifactVolume {
+  readonly name: string
+  /** Made for the state that is imported: then it may not lie about paths. */
+  readonly isForTarget: boolean
+  /** Undefined where nobody knows before it is read. */
+  readonly claims: readonly Claim[] | undefined
+  members(
+    isNeeded: (claim: Claim) => boolean,
+    options: { readonly signal: AbortSignal },
+  ): AsyncIterable<PassingArtifact>
+}
+
 /** What a mirror can be filled from. Gives bytes by name and believes nothing: whoever asks verifies. */
 export interface Upstream {
   /** For messages: a URL without secrets, or a folder. */
@@ -48,6 +79,8 @@ export interface Upstream {
     error: MirrorError,
     options: { readonly signal: AbortSignal },
   ): Promise<void>
+  /** Of media: their volumes in the order in which they are best read, before any artifact is asked for. */
+  volumes?(tree: Checksum): Iterable<ArtifactVolume>
   close(): Promise<void>
 }
 

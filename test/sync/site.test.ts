@@ -108,7 +108,7 @@ async function followed(mirror: string, now = NOW): Promise<Vouched | string> {
     const path = join(mirror, 'public/site', file)
     return existsSync(path) ? readFileSync(path) : undefined
   }
-  const io = { fetch, keep: none, drop: none }
+  const io = { fetch, keep: none, drop: none, accuse: none }
   return await refresh({ root: ROOT, roots: [ROOT] }, io, { now, acceptClock: false }).catch(
     (error: MirrorError) => error.message,
   )

@@ -45,6 +45,7 @@ class Repository {
 class Client {
   kept: Files
   readonly asked: string[] = []
+  readonly accused: (readonly [string, number])[] = []
   failKeepAt: number | undefined
 
   constructor(root: Uint8Array) {
@@ -82,6 +83,9 @@ class Client {
         },
         drop: async names => {
           for (const name of names) delete this.kept[name]
+        },
+        accuse: async (file, contents) => {
+          this.accused.push([file, contents.length])
         },
       },
       { now, acceptClock },
