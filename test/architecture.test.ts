@@ -23,7 +23,7 @@ const MAY_IMPORT: Record<string, string> = {
 const PURE = ['registry', 'tree', 'trust']
 const PURE_NODE = ['node:crypto']
 
-const FROM = /\b(?:from|import)\s*\(?\s*'([^']+)'/g
+const FROM = /\b(?:from|import)\s*\(?\s*'([^'\s]+)'/g
 const roomOf = (path: string): string => path.split('/')[0] ?? path
 const packageOf = (name: string): string => /^(?:@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name
 

@@ -24,3 +24,8 @@ export function duration(text: string): number {
   if (Number.isSafeInteger(seconds)) return seconds
   throw new InvalidArgumentError('expected a number of days or hours, as "30d" or "12h"')
 }
+
+export function wholeNumber(text: string): number {
+  if (/^[0-9]{1,15}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number')
+}

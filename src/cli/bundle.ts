@@ -1,6 +1,8 @@
 import { type Command, Option } from 'commander'
-import { duration, size } from './amounts.ts'
+import { duration, size, wholeNumber } from './amounts.ts'
 import { bundleExportCommand, bundlePlanCommand } from './bundle-export.ts'
+import { bundleImportCommand } from './bundle-import.ts'
+import { bundleInfoCommand, bundleVerifyCommand } from './bundle-verify.ts'
 import type { Context } from './context.ts'
 import { documented } from './help.ts'
 
@@ -29,6 +31,37 @@ export function addBundleCommands(
     .option('--no-readback', 'do not read back what was written, and do not say so')
     .option('--dry-run', 'stop before anything is written')
     .action(options => run(c => bundleExportCommand(c, options))())
+
+  documented(bundle.command('verify <folders...>'), {
+    does: 'read every byte of bags where they lie, with only a root',
+    example: 'crateferry bundle verify /media/stick --root 1.root.json',
+    exits: [0, 3, 4, 10, 11, 12, 16, 21, 64],
+  })
+    .option('--root <file>', 'a root you trust; without it only integrity and form are checked')
+    .option('--whole', 'every volume of the plan must be there')
+    .option('--max-staleness <d>', 'refuse metadata that is longer past its end', duration)
+    .action((folders, options) => run(c => bundleVerifyCommand(c, folders, options))())
+
+  documented(bundle.command('info <place>'), {
+    does: 'show plan, media and dates of a medium, a bag or a bundle.json; nothing is verified',
+    example: 'crateferry bundle info /media/stick',
+    exits: [0, 10, 16, 21, 64],
+  }).action(place => run(c => bundleInfoCommand(c, place))())
+
+  documented(bundle.command('import <folders...>'), {
+    does: 'take what a courier brought: verified from the pinned root down, published whole or not yet',
+    example: 'crateferry bundle import /media/stick --mirror mirror',
+    exits: [0, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 30, 64],
+  })
+    .option('--dry-run', 'say what would be taken, and take no artifact')
+    .option('--accept-stale-until <date>', 'take metadata past its end until that date')
+    .option('--accept-clock', 'go on though the clock is behind what was seen before')
+    .option('--accept-absent <n>', 'take exactly N artifacts as gone upstream', wholeNumber)
+    .option('--accept-removals <n>', 'let up to N crates or versions be removed', wholeNumber)
+    .option('--accept-changed <crate...>', 'let a published checksum of these crates change')
+    .option('--reason <text>', 'why; recorded with each --accept option')
+    .option('--receipt-to-medium', 'put receipt and want-list into the folders given as well')
+    .action((folders, options) => run(c => bundleImportCommand(c, folders, options))())
 }
 
 function withWish(command: Command): Command {

@@ -1,5 +1,6 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { adoptCommand } from './adopt.ts'
+import { wholeNumber } from './amounts.ts'
 import { addBundleCommands } from './bundle.ts'
 import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
@@ -226,9 +227,4 @@ function addSiteCommands(
 
 function collected(one: string, before: readonly string[] = []): readonly string[] {
   return [...before, one]
-}
-
-function wholeNumber(text: string): number {
-  if (/^[0-9]{1,15}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError('expected a whole number')
 }

@@ -2,8 +2,10 @@ import { statfsSync } from 'node:fs'
 import type { Config } from '../config.ts'
 import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
+import { readChain } from '../store/chain-files.ts'
 import type { Marker } from '../store/mirror.ts'
 import { readObservation, type Sweep } from '../store/observation.ts'
+import { type PendingImport, readPending } from '../store/pending.ts'
 import { readWithdrawn, type Withdrawal, withdrawalText } from '../store/quarantine.ts'
 import { lastRuns, type RunRecord } from '../store/runs.ts'
 import { isConfirmed, readSightings, type Sightings } from '../store/sightings.ts'
@@ -16,6 +18,8 @@ import {
 } from '../store/snapshot.ts'
 import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
 import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
+import { vouchedByKept } from '../trust/kept.ts'
+import type { Vouched } from '../trust/refresh.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { bytesText, durationText, OBSERVED } from './report.ts'
 
@@ -34,6 +38,8 @@ export async function statusCommand(context: Context): Promise<number> {
   const withdrawn = readWithdrawn(root)
   const site = siteOf(root)
   const selection = await selectionStatus(root, published)
+  const pending = readPending(root)
+  const expires = expiresOf(root)
 
   const lines = [
     `mirror     ${root} (${marker.uuid})`,
@@ -44,6 +50,8 @@ export async function statusCommand(context: Context): Promise<number> {
     ...(isNextOpen
       ? ['pending    a decided snapshot is not finished; the next sync finishes it']
       : []),
+    ...pendingLines(pending),
+    ...ageLines(published, expires, context.now(), config),
     ...(sweep === null ? [] : [`sweep      ${sweepText(sweep)}`]),
     ...selectionLines(selection),
     `disk       ${bytesText(freeBytes)} free`,
@@ -62,6 +70,9 @@ export async function statusCommand(context: Context): Promise<number> {
       site,
       ageSeconds,
       isNextOpen,
+      pending,
+      expires,
+      override: published?.override,
       sweep,
       selection,
       held: published?.held ?? {},
@@ -99,6 +110,51 @@ function publishedLines(published: Snapshot | undefined, ageSeconds = 0): string
       ? []
       : [`pruned     ${pruned.tree}: the ${pruned.entries} crates of which something is here`]),
     ...(metadata === null ? [] : [`metadata   ${versionsText(metadata)}`]),
+  ]
+}
+
+function pendingLines(pending: PendingImport | undefined): string[] {
+  if (pending === undefined) return []
+  const { targets, bundleId, missing, notSeen, at } = pending
+  const some = notSeen.slice(0, 3).join(', ')
+  const media = notSeen.length > 0 ? `; not seen: ${some}${notSeen.length > 3 ? ', …' : ''}` : ''
+  return [
+    `pending    targets ${targets} of bundle ${bundleId.slice(0, 8)} since ${at}: ${missing} files are missing${media}`,
+  ]
+}
+
+/** When the chain that is followed ends; a damaged one is for `verify` to judge. */
+function expiresOf(root: string): Vouched['expires'] | undefined {
+  try {
+    const kept = readChain(root, 'upstream')
+    return kept && vouchedByKept(kept)?.expires
+  } catch (error) {
+    if (error instanceof MirrorError) return undefined
+    throw error
+  }
+}
+
+/** How old what is published has grown: serving never stops for it, so it must be seen. */
+function ageLines(
+  published: Snapshot | undefined,
+  expires: Vouched['expires'] | undefined,
+  now: Date,
+  { bundle }: Config,
+): string[] {
+  if (published?.metadata == null || expires === undefined) return []
+  const { root, ...others } = expires
+  const [first = ''] = Object.values(others).sort()
+  const days = (now.getTime() - Date.parse(first)) / 86_400_000
+  const age =
+    days > 0
+      ? `metadata expired ${Math.ceil(days)} d ago, imports take ${bundle.staleDays} d`
+      : `metadata until ${first}`
+  const { override } = published
+  return [
+    `age        ${age}; root until ${root}`,
+    ...(override
+      ? [`override   taken past its end until ${override.until}: ${override.reason}`]
+      : []),
   ]
 }
 

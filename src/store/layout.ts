@@ -53,6 +53,8 @@ export const OBSERVED = 'state/observed.jsonl'
 export const RUNS = 'state/runs.jsonl'
 export const SNAPSHOTS = 'state/snapshots'
 export const SELECTED = 'state/selected'
+/** What an import waits for. */
+export const PENDING = 'state/pending/import.json'
 /** The journals of bundles that were exported. */
 export const EXPORTS = 'state/exports'
 

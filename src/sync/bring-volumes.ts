@@ -67,12 +67,13 @@ async function survey(
   const carried = { artifacts: 0, bytes: 0, present: 0, foreign: 0 }
   const wanted: Wanted[] = []
   for (const volume of volumes) {
-    if (volume.claims === undefined) {
+    const claims = volume.claims()
+    if (claims === undefined) {
       wanted.push({ volume, paths: undefined })
       continue
     }
     const paths = new Set<string>()
-    for (const claim of volume.claims) {
+    for (const claim of claims) {
       await breathe()
       run.signal.throwIfAborted()
       const use = await listing.use(claim, volume)

@@ -1,6 +1,7 @@
 import { indexFileByHash } from '../store/layout.ts'
 import { readPublished } from '../store/snapshot.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { bringVolumes, type Carried } from './bring-volumes.ts'
 import { followChain } from './chain.ts'
 import { examineAll } from './examine.ts'
 import { planObserved } from './observe.ts'
@@ -8,7 +9,7 @@ import type { Observer } from './observer.ts'
 import { recover } from './recover.ts'
 import type { Run, Source } from './run.ts'
 import { type Selected, select } from './select.ts'
-import { plan } from './sync.ts'
+import { plan, type Taking } from './sync.ts'
 
 /** What `sync` would do. The bytes are a guess: index lines carry no sizes. */
 export interface DryRun {
@@ -37,6 +38,27 @@ export async function dryRun(run: Run, upstream: Upstream): Promise<DryRun> {
     upstream,
     await select(run, upstream, { published, tree, load, changes }),
   )
+}
+
+/** What an import would do; of what is carried the sizes are known. */
+export async function dryRunCarried(
+  run: Run,
+  upstream: Upstream,
+  taking: Taking,
+): Promise<DryRun & Carried & { readonly wanted: number }> {
+  await recover(run, upstream)
+  const published = readPublished(run.writer.mirror.root)
+  const vouched = await followChain(run, upstream, taking.freshness)
+  const { tree, load, changes } = await plan(run, upstream, published, vouched, taking)
+  const chosen = await select(run, upstream, { published, tree, load, changes })
+  const carried = await bringVolumes(
+    run,
+    upstream,
+    { tree: tree.hash, ...chosen },
+    { isDryRun: true },
+  )
+  const count = await counted(run, upstream, chosen)
+  return { ...count, wanted: count.artifacts, ...carried }
 }
 
 /** The same of an unsigned upstream: what is due is looked at, and kept in the cache of looks. */

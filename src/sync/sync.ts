@@ -103,6 +103,7 @@ export async function sync(
     await guardCarried(run, upstream, published, chosen, taking)
     await bringVolumes(run, upstream, { tree: tree.hash, ...chosen })
   }
+  const carried = run.progress.artifactsDone
   run.progress.phase = 'fetch'
   const isFirst = published === undefined && !taking.isCarried
   const fetched = await fetchCrates(run, upstream, changes, { isFirst, selection })
@@ -121,7 +122,8 @@ export async function sync(
   await publish(run.writer, next)
   await discardPartials(run.writer.mirror.root, { but: fetched.stillWanted })
   await discardSelections(run.writer)
-  return report(run, next, fetched, { warnings: [...vouched.warnings, ...chosen.warnings] })
+  const warnings = [...vouched.warnings, ...chosen.warnings]
+  return report(run, next, fetched, { warnings, carried })
 }
 
 /** The plan step of `sync` alone: the tree that is vouched for, and what brings us there. */
@@ -246,16 +248,18 @@ export function report(
     readonly warnings: readonly string[]
     readonly reasons?: ReadonlyMap<IndexPath, string>
     readonly withdrawn?: readonly string[]
+    /** Artifacts that landed before the crates were looked at. */
+    readonly carried?: number
   },
 ): SyncReport {
-  const { warnings, reasons, withdrawn = [] } = told
+  const { warnings, reasons, withdrawn = [], carried = 0 } = told
   const reason = 'upstream names it no more'
   const rollbacks = [...fetched.refused].filter(([, refusal]) => refusal.isRollback)
   return {
     outcome: 'published',
     snapshot,
     crates: run.progress.cratesExamined,
-    artifacts: fetched.landed,
+    artifacts: carried + fetched.landed,
     bytes: run.progress.bytes,
     removed: fetched.removed.map(one => ({ ...one, reason: reasons?.get(one.path) ?? reason })),
     yanked: fetched.yanked,

@@ -3,7 +3,10 @@ import { isBelieved, type Snapshot } from '../store/snapshot.ts'
 import type { Fetched } from './crates.ts'
 import type { Run } from './run.ts'
 
-/** What is carried is published whole or not yet: something of it is not here (B2). */
+/**
+ * What is carried is published whole or not yet: something of it is not here.
+ * @public
+ */
 export class Pending extends MirrorError {
   /** Artifacts and index files that are not here, and artifacts that are said to be gone upstream. */
   readonly missing: number

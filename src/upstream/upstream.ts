@@ -45,7 +45,7 @@ export interface ArtifactVolume {
   /** Made for the state that is imported: then it may not lie about paths. */
   readonly isForTarget: boolean
   /** Undefined where nobody knows before it is read. */
-  readonly claims: readonly Claim[] | undefined
+  claims(): readonly Claim[] | undefined
   members(
     isNeeded: (claim: Claim) => boolean,
     options: { readonly signal: AbortSignal },

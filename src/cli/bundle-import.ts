@@ -1,0 +1,420 @@
+import { resolve } from 'node:path'
+import { type Bag, findBags } from '../bundle/bags.ts'
+import { BundleSource } from '../bundle/bundle-source.ts'
+import { type Lack, lackingIn } from '../bundle/lacking.ts'
+import { type Answer, putAnswer, receiptAnswer, wantListOf } from '../bundle/outbox.ts'
+import type { Receipt } from '../bundle/receipt.ts'
+import type { Config } from '../config.ts'
+import { MirrorError } from '../error.ts'
+import { readChain } from '../store/chain-files.ts'
+import type { Mirror } from '../store/mirror.ts'
+import { forgetPending, keepPending } from '../store/pending.ts'
+import { readSelection } from '../store/selected.ts'
+import { readPublished } from '../store/snapshot.ts'
+import { dryRunCarried } from '../sync/dry-run.ts'
+import type { Accepted, Run } from '../sync/run.ts'
+import { stamp } from '../sync/run.ts'
+import { type SyncReport, sync, type Taking, type VerifiedState } from '../sync/sync.ts'
+import { type Freshness, staleness } from '../trust/freshness.ts'
+import { type Instant, instantOf, parseInstant } from '../trust/instant.ts'
+import { vouchedByKept } from '../trust/kept.ts'
+import type { Vouched } from '../trust/refresh.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { TOOL } from './export-wish.ts'
+import { bytesText, EXIT, failure } from './report.ts'
+import { signAfterSync } from './sign-after-sync.ts'
+import { told as toldSync } from './sync.ts'
+import { asWriter, type Outcome, syncSettings } from './writing.ts'
+
+export interface ImportOptions {
+  readonly dryRun?: boolean
+  readonly acceptStaleUntil?: string
+  readonly acceptClock?: boolean
+  readonly acceptAbsent?: number
+  readonly acceptRemovals?: number
+  readonly acceptChanged?: readonly string[]
+  readonly reason?: string
+  readonly receiptToMedium?: boolean
+}
+
+/** `crateferry bundle import DIR…`: what a courier brought, verified from the pinned root down. */
+export async function bundleImportCommand(
+  context: Context,
+  folders: readonly string[],
+  options: ImportOptions,
+): Promise<number> {
+  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  if (mirror.marker.trust !== 'tuf') {
+    throw new MirrorError('usage', `${mirror.root} pins no root, so it cannot verify a bundle`)
+  }
+  const given = folders.map(folder => resolve(context.cwd, folder))
+  const taking = takingOf(config, options, context.now())
+  const bags = findBags(given)
+  const outcome = await asWriter(
+    context,
+    {
+      command: options.dryRun ? 'bundle import --dry-run' : 'bundle import',
+      mirror,
+      // what is on a medium is there or not: asking again changes nothing, and no medium is an origin
+      settings: { ...syncSettings(config, mirror), tries: 1, origin: false },
+      accepted: acceptedBy(options),
+    },
+    run =>
+      new Import(context, { mirror, config, bags, folders: given, options, taking }, run).work(),
+  )
+  return outcome.exit
+}
+
+interface Given {
+  readonly mirror: Mirror
+  readonly config: Config
+  readonly bags: readonly Bag[]
+  readonly folders: readonly string[]
+  readonly options: ImportOptions
+  readonly taking: Taking
+}
+
+/** How an import ended, before it is told. */
+interface Ended {
+  readonly result: Receipt['result']
+  readonly exit: number
+  readonly report: SyncReport | undefined
+  readonly error: MirrorError | undefined
+}
+
+class Import {
+  readonly #context: Context
+  readonly #given: Given
+  readonly #run: Run
+  readonly #source: BundleSource
+
+  constructor(context: Context, given: Given, run: Run) {
+    this.#context = context
+    this.#given = given
+    this.#run = run
+    this.#source = new BundleSource(given.bags)
+  }
+
+  async work(): Promise<Outcome> {
+    try {
+      if (this.#given.options.dryRun) return await this.#dryRun()
+      const ended = await this.#import()
+      return await this.#conclude(ended)
+    } finally {
+      await this.#source.close()
+    }
+  }
+
+  async #dryRun(): Promise<Outcome> {
+    const plan = await dryRunCarried(this.#run, this.#source, this.#given.taking)
+    const { crates, artifacts, bytes, present, foreign, wanted, removedVersions } = plan
+    const missing = wanted - artifacts
+    const notSeen = this.#source.notSeen.map(({ file, medium }) => `${file} (medium ${medium})`)
+    const exit = missing > 0 ? EXIT.incomplete : 0
+    this.#context.out.result({ ok: exit === 0, exit, dryRun: plan, missing, notSeen }, [
+      `would bring ${crates} crates up to date with ${artifacts} artifacts, ${bytesText(bytes)}; ${present} are here, ${foreign} are not needed, ${missing} are missing`,
+      ...(removedVersions > 0 ? [`would no longer name ${removedVersions} versions`] : []),
+      ...this.#advice(notSeen),
+    ])
+    return { exit, facts: { ...plan } }
+  }
+
+  /** Trust and form stop at once; what is older first fills the gaps of what waits here. */
+  async #import(): Promise<Ended> {
+    const { taking } = this.#given
+    try {
+      return published(await sync(this.#run, this.#source, { ...taking, agree: this.#agree }))
+    } catch (error) {
+      if (!(error instanceof MirrorError)) throw error
+      const filled = error.code === 'rollback' ? await this.#fillGaps(taking) : undefined
+      return filled ?? this.#failed(error)
+    }
+  }
+
+  readonly #agree = (state: VerifiedState): void => {
+    const { target } = this.#source.bundle.plan
+    const keys = ['root', 'timestamp', 'snapshot', 'targets', 'tree', 'entries'] as const
+    const odd = keys.find(key => target[key] !== state[key])
+    if (odd === undefined) return
+    throw new MirrorError(
+      'refused',
+      `${this.#source.name}: its plan says ${odd} ${target[odd]}, its metadata proves ${state[odd]}`,
+    )
+  }
+
+  /** By hash, under the metadata that is trusted here already; undefined: there was no gap to fill. */
+  async #fillGaps(taking: Taking): Promise<Ended | undefined> {
+    const source = this.#source
+    const own: Upstream = {
+      name: source.name,
+      metadata: async file => this.#keptFile(file),
+      tile: (position, hash) => source.tile(position, hash),
+      indexFile: entry => source.indexFile(entry),
+      artifact: wanted => source.artifact(wanted),
+      volumes: tree => source.volumes(tree),
+      pause: (attempt, error, options) => source.pause(attempt, error, options),
+      close: async () => {},
+    }
+    try {
+      const report = await sync(this.#run, own, taking)
+      return report.outcome === 'published' ? published(report) : undefined
+    } catch (error) {
+      if (!(error instanceof MirrorError) || error.code !== 'incomplete') return undefined
+      return this.#run.progress.artifactsDone > 0 ? this.#failed(error) : undefined
+    }
+  }
+
+  #keptFile(file: string): Uint8Array | undefined {
+    const kept = readChain(this.#run.writer.mirror.root, 'upstream')
+    const [, role] = /^(?:[0-9]+\.)?(timestamp|snapshot|targets)\.json$/.exec(file) ?? []
+    return role === undefined ? undefined : kept?.[role as 'timestamp' | 'snapshot' | 'targets']
+  }
+
+  /** What is not here yet is pending; with damage at hand that is what is told. */
+  #failed(error: MirrorError): Ended {
+    const isWaiting = error.code === 'incomplete'
+    const exit = isWaiting && this.#source.damage.length > 0 ? EXIT.damaged : EXIT[error.code]
+    return { result: isWaiting ? 'pending' : 'refused', exit, report: undefined, error }
+  }
+
+  async #conclude(ended: Ended): Promise<Outcome> {
+    const { config, mirror } = this.#given
+    const { writer } = this.#run
+    const waiting = ended.result === 'pending' ? await this.#waiting() : undefined
+    if (waiting !== undefined) await keepPending(writer, waiting.record)
+    else if (ended.report !== undefined) await forgetPending(writer)
+    const receipt = this.#receipt(ended, waiting)
+    const answers = [...(waiting?.answers ?? []), ...(receipt ? [receiptAnswer(receipt)] : [])]
+    const files = await this.#put(answers)
+    const { out } = this.#context
+    for (const { bag, unlisted } of this.#bagsTold()) {
+      if (unlisted.count > 0) {
+        out.say(
+          `${bag}: ${unlisted.count} files that nothing lists, not opened: ${unlisted.first.join(', ')}`,
+        )
+      }
+    }
+    for (const { volume, what } of this.#source.damage) out.say(`damaged: ${volume}: ${what}`)
+    if (ended.report !== undefined) {
+      const site = await signAfterSync(this.#context, config, this.#run)
+      const outcome = toldSync(this.#context, ended.report, site)
+      out.say(files.map(file => `for the sender: ${file}`).join('\n'))
+      return outcome
+    }
+    const { line } = failure(ended.error, {})
+    const notSeen = this.#source.notSeen.map(({ file, medium }) => `${file} (medium ${medium})`)
+    const facts = {
+      outcome: ended.result,
+      error: line,
+      notSeen,
+      damage: this.#source.damage,
+      answers: files,
+    }
+    out.result({ ok: false, exit: ended.exit, mirror: mirror.root, ...facts }, [])
+    out.say(
+      [line, ...this.#advice(notSeen), ...files.map(file => `for the sender: ${file}`)].join('\n'),
+    )
+    return { exit: ended.exit, facts }
+  }
+
+  #advice(notSeen: readonly string[]): string[] {
+    if (notSeen.length === 0) return []
+    const some = notSeen.slice(0, 5).join(', ')
+    return [
+      `not seen: ${some}${notSeen.length > 5 ? ` and ${notSeen.length - 5} more` : ''}; bring that medium and import again`,
+    ]
+  }
+
+  *#bagsTold(): Generator<{ readonly bag: string; readonly unlisted: Bag['unlisted'] }> {
+    for (const { folder, unlisted } of this.#source.bags) yield { bag: folder, unlisted }
+  }
+
+  /** What of the trusted state is not here; undefined where nothing is trusted that could wait. */
+  async #waiting(): Promise<Waiting | undefined> {
+    const { config } = this.#given
+    const { root } = this.#run.writer.mirror
+    const trusted = trustedIn(root)
+    if (trusted === undefined) return undefined
+    const before = readPublished(root)
+    const selection = readSelection(root, before)
+    const lacks: Lack[] = []
+    const about = { target: trusted.tree, published: before?.tree, selection }
+    for await (const lack of lackingIn(root, about)) lacks.push(lack)
+    const { bundleId } = this.#source.bundle
+    const { targets } = trusted.versions
+    const isAll = lacks[0]?.kind === 'tile' && lacks[0].what === 'root'
+    const have = before?.metadata ? { targets: before.metadata.targets, tree: before.tree } : null
+    const head = {
+      site: config.bundle.site,
+      bundleId,
+      have,
+      target: { targets, tree: trusted.tree },
+    }
+    const { answer, want } = wantListOf(head, lacks, { damage: this.#source.damage, isAll })
+    const notSeen = this.#source.notSeen.map(({ file, medium }) => `${file} on medium ${medium}`)
+    const at = stamp(this.#run.now())
+    return {
+      answers: [answer],
+      want,
+      missing: lacks.length,
+      record: { bundleId, targets, tree: trusted.tree, missing: lacks.length, notSeen, at },
+    }
+  }
+
+  /** Undefined before anything was ever trusted here: there is nothing to start from. */
+  #receipt(ended: Ended, waiting: Waiting | undefined): Receipt | undefined {
+    const { config, options } = this.#given
+    const { root } = this.#run.writer.mirror
+    const trusted = trustedIn(root)
+    if (trusted === undefined) return undefined
+    const now = readPublished(root)
+    const start = instantOf(this.#run.now())
+    const { override } = this.#given.taking
+    const damaged = this.#source.damage.length
+    return {
+      site: config.bundle.site,
+      bundleId: this.#source.bundle.bundleId,
+      tool: TOOL,
+      result: ended.result,
+      exitCode: ended.exit,
+      bags: this.#source.bags.map(bag => ({
+        bag: bag.id,
+        medium: mediumOf(bag),
+        result: bagResult(ended, damaged),
+      })),
+      trusted: { ...trusted.versions, tree: trusted.tree },
+      published: now?.metadata ? { targets: now.metadata.targets, tree: now.tree } : null,
+      objects: {
+        new: ended.report?.artifacts ?? this.#run.progress.artifactsDone,
+        present: 0,
+        foreign: 0,
+        damaged,
+        missing: waiting?.missing ?? 0,
+        absent: options.acceptAbsent ?? 0,
+      },
+      want: waiting?.want ?? null,
+      referenceTime: start,
+      staleness: stalenessOf(trusted, start),
+      override: override ?? null,
+    }
+  }
+
+  async #put(answers: readonly Answer[]): Promise<string[]> {
+    const { config, mirror, folders, options } = this.#given
+    const files: string[] = []
+    for (const answer of answers) {
+      files.push(await putAnswer(resolve(mirror.root, config.bundle.outbox), answer))
+      if (!options.receiptToMedium) continue
+      for (const folder of folders) {
+        try {
+          files.push(await putAnswer(folder, answer))
+        } catch (error) {
+          this.#context.out.say(`warning: ${folder} takes no receipt (${(error as Error).message})`)
+        }
+      }
+    }
+    return files
+  }
+}
+
+interface Waiting {
+  readonly answers: readonly Answer[]
+  readonly want: NonNullable<Receipt['want']>
+  readonly missing: number
+  readonly record: Parameters<typeof keepPending>[1]
+}
+
+function published(report: SyncReport): Ended {
+  const result = report.outcome === 'published' ? 'published' : 'already'
+  const exit = report.rollbacks.length > 0 ? EXIT.guard : 0
+  return { result, exit, report, error: undefined }
+}
+
+function bagResult({ result }: Ended, damaged: number): Receipt['bags'][number]['result'] {
+  if (result === 'refused') return 'refused'
+  if (damaged > 0) return 'damaged'
+  return 'whole'
+}
+
+function mediumOf({ folder, bundle }: Bag): number {
+  const number = Number(/-m([0-9]{2,3})$/.exec(folder)?.[1] ?? 1)
+  return Math.min(number, bundle.media.at(-1) ?? 1)
+}
+
+/** What the chain kept here vouches for, as far as it has come. */
+function trustedIn(root: string): Omit<Vouched, 'warnings'> | undefined {
+  const kept = readChain(root, 'upstream')
+  try {
+    return kept && vouchedByKept(kept)
+  } catch (error) {
+    if (error instanceof MirrorError) return undefined
+    throw error
+  }
+}
+
+function stalenessOf({ expires }: Pick<Vouched, 'expires'>, now: Instant): Receipt['staleness'] {
+  return {
+    root: staleness(expires.root, now),
+    timestamp: staleness(expires.timestamp, now),
+    snapshot: staleness(expires.snapshot, now),
+    targets: staleness(expires.targets, now),
+  }
+}
+
+const DAY_SECONDS = 86_400
+const STALE_UNTIL_DAYS_MAX = 366
+
+function takingOf({ bundle }: Config, options: ImportOptions, now: Date): Taking {
+  const { acceptStaleUntil, reason } = options
+  const others = bundle.staleDays * DAY_SECONDS
+  const staleSeconds = {
+    root: bundle.staleRootDays * DAY_SECONDS,
+    timestamp: others,
+    snapshot: others,
+    targets: others,
+  }
+  const freshUntil = acceptStaleUntil === undefined ? undefined : untilOf(acceptStaleUntil, now)
+  const freshness: Freshness = { staleSeconds, freshUntil, isCarried: true }
+  const override =
+    freshUntil === undefined ? undefined : { until: freshUntil, reason: reason ?? '' }
+  return { command: 'bundle import', isCarried: true, freshness, ...(override && { override }) }
+}
+
+function untilOf(text: string, now: Date): Instant {
+  const until = parseInstant(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text)
+  const days = until === undefined ? Number.NaN : (Date.parse(until) - now.getTime()) / 86_400_000
+  if (until !== undefined && days > 0 && days <= STALE_UNTIL_DAYS_MAX) return until
+  throw new MirrorError(
+    'usage',
+    `--accept-stale-until ${text}: expected a date of the next ${STALE_UNTIL_DAYS_MAX} days, as 2027-01-31`,
+  )
+}
+
+/** Every override is dated and reasoned: the run record and the receipt keep it. */
+function acceptedBy(options: ImportOptions): Accepted {
+  const { acceptRemovals = 0, acceptAbsent = 0, acceptChanged = [], acceptClock = false } = options
+  const { reason, acceptStaleUntil } = options
+  const isAny =
+    acceptRemovals > 0 ||
+    acceptAbsent > 0 ||
+    acceptChanged.length > 0 ||
+    acceptClock ||
+    acceptStaleUntil !== undefined
+  if (isAny && reason === undefined) {
+    throw new MirrorError('usage', 'an --accept option needs --reason TEXT, which is recorded')
+  }
+  if (reason !== undefined && !/^[\x20\x21\x23-\x5b\x5d-\x7e]{1,1000}$/.test(reason)) {
+    throw new MirrorError(
+      'usage',
+      '--reason: expected printable ASCII without quotes and backslashes',
+    )
+  }
+  return {
+    removals: acceptRemovals,
+    absent: acceptAbsent,
+    changed: new Set(acceptChanged.map(name => name.toLowerCase())),
+    clock: acceptClock,
+    reason,
+  }
+}
