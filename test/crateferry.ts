@@ -19,9 +19,17 @@ export interface Ended {
 
 /** Runs `crateferry …` as an operator would, in a process of its own. */
 export async function crateferry(...args: string[]): Promise<Ended> {
+  return await crateferryIn({}, ...args)
+}
+
+/** The same with variables of its own in its environment. */
+export async function crateferryIn(
+  env: Readonly<Record<string, string>>,
+  ...args: string[]
+): Promise<Ended> {
   const child = spawn(process.execPath, ['bin/crateferry.js', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_OPTIONS: '', CRATEFERRY_MIRROR: '' },
+    env: { ...process.env, NODE_OPTIONS: '', CRATEFERRY_MIRROR: '', ...env },
   })
   const output = Promise.all([text(child.stdout), text(child.stderr)])
   const [exit] = await once(child, 'exit')

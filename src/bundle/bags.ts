@@ -54,7 +54,7 @@ export function findBags(folders: readonly string[]): Bag[] {
 
 function foldersOfBags(folder: string): string[] {
   const device = deviceOfFolder(folder)
-  if (device === undefined) throw new MirrorError('no-mirror', `${quoted(folder)} is not there`)
+  if (device === undefined) throw new MirrorError('no-mirror', `${folder} is not there`)
   if (hasSeal(folder, device)) return [folder]
   const names = namesIn(folder, { max: NAMES_MAX }).filter(isBagName).sort()
   return names
@@ -78,7 +78,7 @@ function namesIn(folder: string, { max }: { readonly max: number }): string[] {
       if (names.length > max) {
         throw new MirrorError(
           'refused',
-          `${quoted(folder)} has more than ${max} names; name the bag itself`,
+          `${folder} has more than ${max} names; name the bag itself`,
         )
       }
     }
@@ -96,7 +96,7 @@ type Opened = Omit<Bag, 'bundle'> & {
 function openBag(folder: string): Opened {
   const device = deviceOfFolder(folder) ?? 0
   const seal = readCapped(join(folder, SEAL_FILE), SEAL_BYTES_MAX, device)
-  if (seal === undefined) throw new MirrorError('no-mirror', `${quoted(folder)} is not sealed`)
+  if (seal === undefined) throw new MirrorError('no-mirror', `${folder} is not sealed`)
   const tags = readSeal(seal, join(folder, SEAL_FILE))
   const damaged: string[] = []
   const tag = (name: string, bytesMax: number): Buffer | undefined => {
@@ -113,7 +113,7 @@ function openBag(folder: string): Opened {
   const bundle = plan && readBundle(plan, join(folder, 'bundle.json'))
   const group = info && bagGroup(info.toString('latin1'))
   if (bundle !== undefined && group !== undefined && group !== bundle.bundleId) {
-    throw new MirrorError('refused', `${quoted(folder)}: bag-info.txt is of another bundle`)
+    throw new MirrorError('refused', `${folder}: bag-info.txt is of another bundle`)
   }
   const manifest = list && readManifest(list, join(folder, 'manifest-sha256.txt'))
   for (const path of ['data', ...new Set([...(manifest?.keys() ?? [])].map(folderOf))]) {
@@ -131,8 +131,7 @@ function unlistedIn(folder: string, listed: ReadonlySet<string>, device: number)
   const folders = foldersAbove(listed)
   let left = NAMES_MAX + 2 * listed.size
   const look = (below: string, depth: number): void => {
-    if (depth > DEPTH_MAX)
-      throw new MirrorError('refused', `${quoted(join(folder, below))} is too deep`)
+    if (depth > DEPTH_MAX) throw new MirrorError('refused', `${join(folder, below)} is too deep`)
     const names = namesIn(join(folder, below), { max: left })
     left -= names.length
     for (const name of names) {

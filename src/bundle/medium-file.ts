@@ -1,14 +1,14 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs'
-import { MirrorError, quoted } from '../error.ts'
+import { MirrorError } from '../error.ts'
 import type { VolumeBytes } from './volume-reader.ts'
 
 /** A folder of a medium: a real one, on the device given where one is. @throws {MirrorError} refused */
 export function deviceOfFolder(path: string, device?: number): number | undefined {
   const found = statsOf(path)
   if (found === undefined) return undefined
-  if (!found.isDirectory()) throw new MirrorError('refused', `${quoted(path)} is not a folder`)
+  if (!found.isDirectory()) throw new MirrorError('refused', `${path} is not a folder`)
   if (device !== undefined && found.dev !== device) {
-    throw new MirrorError('refused', `${quoted(path)} is on another device than its bag`)
+    throw new MirrorError('refused', `${path} is on another device than its bag`)
   }
   return found.dev
 }
@@ -19,8 +19,7 @@ export function deviceOfFolder(path: string, device?: number): number | undefine
  * @throws {MirrorError} refused
  */
 function openRegular(path: string, device: number): number | undefined {
-  const refuse = (what: string): MirrorError =>
-    new MirrorError('refused', `${quoted(path)} ${what}`)
+  const refuse = (what: string): MirrorError => new MirrorError('refused', `${path} ${what}`)
   const found = statsOf(path)
   if (found === undefined) return undefined
   if (!found.isFile()) throw refuse('is not a regular file')
@@ -38,10 +37,7 @@ export function readCapped(path: string, bytesMax: number, device: number): Buff
   try {
     const { size } = fstatSync(fd)
     if (size > bytesMax) {
-      throw new MirrorError(
-        'refused',
-        `${quoted(path)} has ${size} bytes, at most ${bytesMax} are read`,
-      )
+      throw new MirrorError('refused', `${path} has ${size} bytes, at most ${bytesMax} are read`)
     }
     const bytes = Buffer.alloc(size + 1)
     let length = 0
