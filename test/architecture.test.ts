@@ -17,7 +17,8 @@ const MAY_IMPORT: Record<string, string> = {
   sync: 'registry tree trust store upstream p-queue',
   bundle: 'registry tree trust store upstream',
   serve: 'registry store',
-  cli: 'registry tree trust store upstream sync bundle serve config.ts config-file.ts cargo-lock.ts commander #package.json',
+  daemon: 'chokidar',
+  cli: 'registry tree trust store upstream sync bundle serve daemon config.ts config-file.ts cargo-lock.ts commander #package.json',
 }
 /** These rooms compute: no files, no sockets, no processes, no clocks of their own. */
 const PURE = ['registry', 'tree', 'trust']

@@ -48,6 +48,7 @@ export async function bundleImportCommand(
   if (mirror.marker.trust !== 'tuf') {
     throw new MirrorError('usage', `${mirror.root} pins no root, so it cannot verify a bundle`)
   }
+  if (folders.length === 0) throw new MirrorError('usage', 'name the folders to import, or --watch')
   const given = folders.map(folder => resolve(context.cwd, folder))
   const taking = takingOf(config, options, context.now())
   const bags = findBags(given)

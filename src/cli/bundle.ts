@@ -3,6 +3,7 @@ import { duration, size, wholeNumber } from './amounts.ts'
 import { bundleExportCommand, bundlePlanCommand } from './bundle-export.ts'
 import { bundleImportCommand } from './bundle-import.ts'
 import { bundleInfoCommand, bundleVerifyCommand } from './bundle-verify.ts'
+import { bundleWatchCommand } from './bundle-watch.ts'
 import type { Context } from './context.ts'
 import { documented } from './help.ts'
 
@@ -48,7 +49,7 @@ export function addBundleCommands(
     exits: [0, 10, 16, 21, 64],
   }).action(place => run(c => bundleInfoCommand(c, place))())
 
-  documented(bundle.command('import <folders...>'), {
+  documented(bundle.command('import [folders...]'), {
     does: 'take what a courier brought: verified from the pinned root down, published whole or not yet',
     example: 'crateferry bundle import /media/stick --mirror mirror',
     exits: [0, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 30, 64],
@@ -61,7 +62,14 @@ export function addBundleCommands(
     .option('--accept-changed <crate...>', 'let a published checksum of these crates change')
     .option('--reason <text>', 'why; recorded with each --accept option')
     .option('--receipt-to-medium', 'put receipt and want-list into the folders given as well')
-    .action((folders, options) => run(c => bundleImportCommand(c, folders, options))())
+    .option('--watch', 'take what arrives in these folders and those of [bundle], until stopped')
+    .action((folders, { watch: isWatching, ...options }) =>
+      run(c =>
+        isWatching === true
+          ? bundleWatchCommand(c, folders)
+          : bundleImportCommand(c, folders, options),
+      )(),
+    )
 }
 
 function withWish(command: Command): Command {

@@ -16,6 +16,7 @@ import { signCommand } from './sign.ts'
 import { stopOnSignals } from './signals.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
+import { trustResetCommand } from './trust-reset.ts'
 import { upstreamCommand } from './upstream.ts'
 import { verifyCommand } from './verify.ts'
 import { withdrawCommand } from './withdraw.ts'
@@ -215,6 +216,17 @@ function addSiteCommands(
     .requiredOption('--snapshot <file>', 'the key for snapshot.json')
     .requiredOption('--timestamp <file>', 'the key for timestamp.json')
     .action((out, options) => run(c => rootNewCommand(c, out, options))())
+
+  const trust = program.command('trust').description('what this mirror believes')
+  documented(trust.command('reset'), {
+    does: 'forget accepted versions and clock, and begin again at the pinned root',
+    example:
+      'crateferry trust reset --fingerprint 9aa1c62f… --reason "clock was in 2036" --mirror mirror',
+    exits: [0, 4, 10, 20, 21, 30, 64],
+  })
+    .requiredOption('--fingerprint <hex>', 'SHA-256 of the pinned root, as status shows it')
+    .requiredOption('--reason <text>', 'why; recorded and shown by status')
+    .action(options => run(c => trustResetCommand(c, options))())
 
   documented(program.command('sign'), {
     does: "sign the published tree with the site's own keys, into public/site",

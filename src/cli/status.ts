@@ -18,6 +18,7 @@ import {
 } from '../store/snapshot.ts'
 import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
 import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
+import { type Book, readBook } from '../trust/book.ts'
 import { vouchedByKept } from '../trust/kept.ts'
 import type { Vouched } from '../trust/refresh.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
@@ -40,11 +41,13 @@ export async function statusCommand(context: Context): Promise<number> {
   const selection = await selectionStatus(root, published)
   const pending = readPending(root)
   const expires = expiresOf(root)
+  const { reset } = readBook(readChain(root, 'upstream')?.book)
 
   const lines = [
     `mirror     ${root} (${marker.uuid})`,
     `upstream   ${upstreamText(config)}`,
     `trust      ${trustText(marker)}`,
+    ...resetLines(reset),
     ...publishedLines(published, ageSeconds),
     ...siteLines(site, published && shownTree(published).hash),
     ...(isNextOpen
@@ -73,6 +76,7 @@ export async function statusCommand(context: Context): Promise<number> {
       pending,
       expires,
       override: published?.override,
+      reset,
       sweep,
       selection,
       held: published?.held ?? {},
@@ -111,6 +115,10 @@ function publishedLines(published: Snapshot | undefined, ageSeconds = 0): string
       : [`pruned     ${pruned.tree}: the ${pruned.entries} crates of which something is here`]),
     ...(metadata === null ? [] : [`metadata   ${versionsText(metadata)}`]),
   ]
+}
+
+function resetLines(reset: Book['reset']): string[] {
+  return reset === undefined ? [] : [`reset      trust began again ${reset.at}: ${reset.reason}`]
 }
 
 function pendingLines(pending: PendingImport | undefined): string[] {

@@ -10,16 +10,19 @@ export interface Book {
   readonly acceptedUnder: number | undefined
   /** Versions of timestamp and snapshot that a rotated root voided, for whoever audits. */
   readonly dropped: readonly { readonly root: number; readonly timestamp: number }[]
+  /** When an operator last forgot what was accepted, and why. */
+  readonly reset?: { readonly at: string; readonly reason: string }
 }
 
 const EMPTY_BOOK: Book = { clock: undefined, acceptedUnder: undefined, dropped: [] }
 
-export function bookBytes({ clock, acceptedUnder, dropped }: Book): Uint8Array {
+export function bookBytes({ clock, acceptedUnder, dropped, reset }: Book): Uint8Array {
   return canonicalJson({
     format: 1,
     ...(clock !== undefined && { clock }),
     ...(acceptedUnder !== undefined && { acceptedUnder }),
     dropped: dropped.map(({ root, timestamp }) => ({ root, timestamp })),
+    ...(reset !== undefined && { reset: { at: reset.at, reason: reset.reason } }),
   })
 }
 
@@ -28,11 +31,13 @@ export function readBook(bytes: Uint8Array | undefined): Book {
   if (bytes === undefined) return EMPTY_BOOK
   try {
     const book = JSON.parse(Buffer.from(bytes).toString()) as Record<string, unknown>
-    const { acceptedUnder } = book
+    const { acceptedUnder, reset } = book
     return {
       clock: parseInstant(book['clock']),
       acceptedUnder: typeof acceptedUnder === 'number' ? acceptedUnder : undefined,
       dropped: Array.isArray(book['dropped']) ? (book['dropped'] as Book['dropped']) : [],
+      ...(typeof reset === 'object' &&
+        reset !== null && { reset: reset as NonNullable<Book['reset']> }),
     }
   } catch (error) {
     throw new MirrorError('damaged', 'book.json beside the chain is not the JSON we wrote', {
