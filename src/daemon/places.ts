@@ -55,7 +55,7 @@ export class Watch implements AsyncDisposable {
 }
 
 /** Whether a medium is there: the bare folder that it would be mounted on never counts. */
-export function isMounted(place: string): boolean {
+function isMounted(place: string): boolean {
   const path = resolve(place)
   const found = statSync(path, { throwIfNoEntry: false })
   if (found?.isDirectory() !== true) return false
