@@ -235,6 +235,8 @@ class Import {
   async #waiting(): Promise<Waiting | undefined> {
     const { config } = this.#given
     const { root } = this.#run.writer.mirror
+    // what came is to be counted as here; a landing that failed has been told
+    await this.#run.landing.settle().catch(() => {})
     const trusted = trustedIn(root)
     if (trusted === undefined) return undefined
     const before = readPublished(root)

@@ -27,7 +27,7 @@ import { prunedIndex } from './pruned-index.ts'
 import { recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
 import { isSelectedBy, type Selected, select } from './select.ts'
-import { fetchedTiles } from './tiles.ts'
+import { fetchedTiles, withoutLost } from './tiles.ts'
 import { requireAllHere } from './whole.ts'
 
 /** What one run came to, for people and for the run record. */
@@ -94,8 +94,8 @@ export async function sync(
 
   guardSpace(run)
   const planning = await plan(run, upstream, published, vouched, taking)
-  const { tree, entries, load, ...planned } = planning
-  taking.agree?.({ ...vouched.versions, tree: tree.hash, entries })
+  const { tree, entries, load, lost, ...planned } = planning
+  if (lost.length === 0) taking.agree?.({ ...vouched.versions, tree: tree.hash, entries })
   const chosen = await select(run, upstream, { published, tree, load, changes: planned.changes })
   const { selection, changes } = chosen
 
@@ -108,7 +108,7 @@ export async function sync(
   const isFirst = published === undefined && !taking.isCarried
   const fetched = await fetchCrates(run, upstream, changes, { isFirst, selection })
   guardRemovals(run, published, counted(fetched.removed), taking.command)
-  if (taking.isCarried) requireAllHere(run, published, fetched)
+  if (taking.isCarried) requireAllHere(run, published, fetched, { lostTiles: lost.length })
   const verdicts = decide(run, published, changes, fetched)
 
   run.progress.phase = 'publish'
@@ -132,25 +132,28 @@ export async function plan(
   upstream: Upstream,
   published: Snapshot | undefined,
   vouched: Vouched,
-  { command }: Pick<Taking, 'command'> = OVER_THE_NETWORK,
+  { command, isCarried }: Pick<Taking, 'command' | 'isCarried'> = OVER_THE_NETWORK,
 ): Promise<{
   readonly tree: TileRef
   readonly entries: number
   readonly load: LoadTiles
+  /** Tiles that are not to be had, of what is carried: what lies below them nobody knows. */
+  readonly lost: readonly TileRef[]
   readonly changes: readonly Change[]
 }> {
   run.progress.phase = 'compare'
   const tree = rootRef(vouched.tree)
-  const load = fetchedTiles(run, upstream)
+  const lost: TileRef[] = []
+  const fetched = fetchedTiles(run, upstream)
+  const load = isCarried ? withoutLost(fetched, lost) : fetched
   const [root] = await load([tree])
-  const changes = await planChanges(run.writer.mirror.root, published, tree, {
-    load,
-    now: run.now(),
-  })
+  const all = await planChanges(run.writer.mirror.root, published, tree, { load, now: run.now() })
+  // below a lost tile every crate looks as if it were gone
+  const changes = lost.length === 0 ? all : all.filter(({ want }) => want !== undefined)
   const gone = changes.filter(change => change.want === undefined)
   const paths = gone.map(({ path }) => path)
   guardRemovals(run, published, { crates: gone.length, versions: 0, paths }, command)
-  return { tree, entries: root?.count ?? 0, load, changes }
+  return { tree, entries: root?.count ?? 0, load, lost, changes }
 }
 
 /** Before anything is copied: a guard that trips after hours has cost them. */

@@ -24,7 +24,12 @@ export class Pending extends MirrorError {
  * is gone upstream counts as missing until its exact number is accepted.
  * @throws {Pending}
  */
-export function requireAllHere(run: Run, published: Snapshot | undefined, fetched: Fetched): void {
+export function requireAllHere(
+  run: Run,
+  published: Snapshot | undefined,
+  fetched: Fetched,
+  { lostTiles }: { readonly lostTiles: number },
+): void {
   const failures = [...fetched.failed.values()].flat()
   const isNew = ({ wanted }: (typeof failures)[number]): boolean => {
     const before = published?.absent[wanted.checksum]
@@ -33,9 +38,10 @@ export function requireAllHere(run: Run, published: Snapshot | undefined, fetche
   const absent = failures.filter(one => one.outcome.kind === 'missing' && isNew(one))
   const lost = failures.filter(one => one.outcome.kind === 'failed')
   const files = [...fetched.refused].filter(([, { isMissing }]) => isMissing)
-  const missing = lost.length + files.length
+  const missing = lostTiles + lost.length + files.length
   if (missing === 0 && (absent.length === 0 || absent.length === run.accepted.absent)) return
   const names = [
+    ...(lostTiles > 0 ? [`${lostTiles} tiles of the index tree`] : []),
     ...files.map(([path]) => `index/${path}`),
     ...[...lost, ...absent].map(({ wanted }) => `${wanted.crate}@${wanted.version}`),
   ]

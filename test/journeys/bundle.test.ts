@@ -1,6 +1,15 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { sha256 } from '../../src/registry/checksum.ts'
 import { bagOn, Courier, copyOf, edit } from '../bundle/carried.ts'
 import { contents, crateferry, expectExit } from '../crateferry.ts'
 
@@ -120,3 +129,44 @@ test('several media: the missing one is named, a damaged volume is written again
   await courier.import(0, other, [media, again])
   expect(await shown(other)).toEqual(await shown(courier.near))
 })
+
+test('a delta onto a mirror that lacks its base keeps what it brings, and any bundle that has the rest ends it', {
+  timeout: 60_000,
+}, async () => {
+  await using courier = await Courier.make()
+  const { registry } = courier
+  // so many that the tree has tiles below its root
+  for (let n = 0; n < 90; n += 1) addCrate(registry.at('plain'), `crate-${n}`, '1.0.0')
+  await registry.sign()
+  const full = await courier.export('full')
+  addCrate(registry.at('plain'), 'crate-7', '2.0.0')
+  await registry.sign()
+  const delta = await courier.export('delta', '--base', 'targets:2')
+  const far = await courier.far()
+  const pending = await courier.import(3, far, [delta])
+  expect(pending.stderr).toMatch(/\d+ files are not here yet \(\d+ tiles of the index tree/)
+  expect(existsSync(join(far, 'state/published'))).toBe(false)
+  const want = readFileSync(join(far, 'state/outbox', nameIn(far, /^want-/)), 'utf8')
+  expect(want).toMatch(/^tile [0-9a-f]{64} [0-9a-f]$/m)
+  // of the crate that changed what came is kept: only the version before is wanted
+  expect(want.match(/^object .*/gm)).toEqual([
+    expect.stringMatching(/ crates\/crate-7\/crate-7-1\.0\.0\.crate$/),
+  ])
+  // the state before it brings the rest: not published itself, it fills the gaps
+  const filled = await courier.import(0, far, [full])
+  expect(filled.json()).toMatchObject({ outcome: 'published' })
+  expect(await shown(far)).toEqual(await shown(courier.near))
+  await expectExit(0, 'verify', '--mirror', far)
+})
+
+function addCrate(plain: string, name: string, version: string): void {
+  const bytes = Buffer.from(`${name} ${version}`)
+  const [folder, index] = [
+    join(plain, 'crates', name),
+    join(plain, 'index', name.slice(0, 2), name.slice(2, 4)),
+  ]
+  for (const one of [folder, index]) mkdirSync(one, { recursive: true })
+  writeFileSync(join(folder, `${name}-${version}.crate`), bytes)
+  const line = { name, vers: version, deps: [], cksum: sha256(bytes), features: {}, yanked: false }
+  appendFileSync(join(index, name), `${JSON.stringify(line)}\n`)
+}
