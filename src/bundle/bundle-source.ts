@@ -122,6 +122,15 @@ export class BundleSource implements Upstream {
     for (const volume of this.#volumes) volume.close()
   }
 
+  /** Whether a bag has all that it lists, and that right as far as it was read. */
+  conditionOf(bag: Bag): 'whole' | 'partial' | 'damaged' {
+    const isDamaged = bag.damaged.length > 0 || this.damage.some(one => one.bag === bag.id)
+    if (isDamaged) return 'damaged'
+    const listed = [...(bag.manifest?.keys() ?? [])].filter(path => path.endsWith('.tar'))
+    const here = this.#volumes.filter(one => one.folder === bag.folder)
+    return here.length < listed.length ? 'partial' : 'whole'
+  }
+
   /** The volume of this bag, where it is there. */
   volumeOf({ folder }: Bag, file: string): CarriedVolume | undefined {
     return this.#volumes.find(one => one.file === file && one.folder === folder)

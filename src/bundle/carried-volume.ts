@@ -15,6 +15,7 @@ import { membersOf } from './volume-reader.ts'
 /** Bytes of a volume that are lost: which, and of what where that is known. */
 export interface Damage {
   readonly bundleId: Checksum
+  readonly bag: Checksum
   readonly volume: string
   readonly what: string
 }
@@ -74,7 +75,7 @@ export class CarriedVolume {
   }
 
   noteLost(what: string): void {
-    this.#damage.push({ bundleId: this.bundleId, volume: this.file, what })
+    this.#damage.push({ bundleId: this.bundleId, bag: this.#bag.id, volume: this.file, what })
   }
 
   /** What it says it has; where its index is lost, nothing. @throws {MirrorError} refused */

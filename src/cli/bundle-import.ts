@@ -284,14 +284,14 @@ class Import {
       bags: this.#source.bags.map(bag => ({
         bag: bag.id,
         medium: mediumOf(bag),
-        result: bagResult(ended, damaged),
+        result: ended.result === 'refused' ? 'refused' : this.#source.conditionOf(bag),
       })),
       trusted: { ...trusted.versions, tree: trusted.tree },
       published: now?.metadata ? { targets: now.metadata.targets, tree: now.tree } : null,
       objects: {
         new: ended.report?.artifacts ?? this.#run.progress.artifactsDone,
-        present: 0,
-        foreign: 0,
+        present: this.#run.progress.present,
+        foreign: this.#run.progress.foreign,
         damaged,
         missing: waiting?.missing ?? 0,
         absent: options.acceptAbsent ?? 0,
@@ -332,12 +332,6 @@ function published(report: SyncReport): Ended {
   const result = report.outcome === 'published' ? 'published' : 'already'
   const exit = report.rollbacks.length > 0 ? EXIT.guard : 0
   return { result, exit, report, error: undefined }
-}
-
-function bagResult({ result }: Ended, damaged: number): Receipt['bags'][number]['result'] {
-  if (result === 'refused') return 'refused'
-  if (damaged > 0) return 'damaged'
-  return 'whole'
 }
 
 function mediumOf({ folder, bundle }: Bag): number {

@@ -53,6 +53,8 @@ export async function bringVolumes(
   requireRoom(run, carried)
   run.progress.phase = 'fetch'
   run.progress.artifacts = carried.artifacts
+  run.progress.present = carried.present
+  run.progress.foreign = carried.foreign
   for (const one of wanted) await bring(run, listing, one)
   await run.landing.settle()
   return carried

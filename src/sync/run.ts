@@ -54,6 +54,9 @@ export class Progress {
   artifacts = 0
   artifactsDone = 0
   bytes = 0
+  /** Of what is carried: artifacts that are here already, and members that nobody needs. */
+  present = 0
+  foreign = 0
 }
 
 /** An instant as our records write it: whole seconds, UTC. */

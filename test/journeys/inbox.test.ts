@@ -150,6 +150,12 @@ test('taken at half of the policy with a warning; forged dates on the medium cou
   expect(ended.stderr).toContain(
     '2 files that nothing lists, not opened: "autorun.inf", "data/crates/evil.sh"',
   )
+  const outbox = join(far, 'state/outbox')
+  const receipt = JSON.parse(readFileSync(join(outbox, readdirSync(outbox)[0] ?? ''), 'utf8'))
+  expect(receipt).toMatchObject({
+    objects: { new: 19, present: 0, foreign: 1, damaged: 0, missing: 0 },
+    bags: [{ medium: 1, result: 'whole' }],
+  })
   const dry = await courier.import(0, far, [full], '--dry-run')
   expect(dry.json()).toMatchObject({ dryRun: { artifacts: 0 }, missing: 0 })
 })
