@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, test as base, beforeAll, expect } from 'vitest'
 import { parseIndexPath } from '../../src/registry/sparse-path.ts'
@@ -276,3 +276,31 @@ test('without the site’s keys and root nobody could sign it, so it is refused'
 
 const checksumUnder = async (at: Case, path: string): Promise<string> =>
   (await contents(at.public('index')))[path] ?? ''
+
+test('a part travels under the chain of its site, and only with an index of just that part', {
+  timeout,
+}, async ({ at }) => {
+  const { registry, mirror } = at
+  const medium = registry.at('medium')
+  mkdirSync(medium)
+  await at.run(0, 'bundle', 'export', '--to', medium)
+  const far = registry.at('far')
+  await expectExit(0, 'init', far, '--root', registry.at('keys/1.root.json'))
+  await expectExit(0, 'bundle', 'import', medium, '--mirror', far)
+  await expectExit(0, 'verify', '--mirror', far)
+  const shown = (one: string): string[] =>
+    at.paths().map(path => readFileSync(join(one, 'public/index', path), 'utf8'))
+  expect(shown(far)).toEqual(shown(mirror))
+  expect(Object.keys(await contents(join(far, 'public/crates')))).toEqual(
+    Object.keys(await contents(join(mirror, 'public/crates'))),
+  )
+  // pinned to the upstream's root nothing of this can be verified
+  const other = registry.at('other')
+  await expectExit(0, 'init', other, '--root', registry.root)
+  await expectExit(11, 'bundle', 'import', medium, '--mirror', other)
+
+  choose(mirror, RULES)
+  await at.run(0, 'sync')
+  const whole = await at.run(64, 'bundle', 'export', '--to', medium)
+  expect(whole.stderr).toContain('set select.prune-index')
+})
