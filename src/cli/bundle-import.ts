@@ -213,9 +213,9 @@ class Import {
       answers: files,
     }
     out.result({ ok: false, exit: ended.exit, mirror: mirror.root, ...facts }, [])
-    out.say(
-      [line, ...this.#advice(notSeen), ...files.map(file => `for the sender: ${file}`)].join('\n'),
-    )
+    out.fail(line)
+    for (const more of this.#advice(notSeen)) out.say(more)
+    for (const file of files) out.say(`for the sender: ${file}`)
     return { exit: ended.exit, facts }
   }
 

@@ -57,6 +57,11 @@ export class Output {
     if (!this.isQuiet) process.stderr.write(`${line}\n`)
   }
 
+  /** The one line that is told even under `--quiet`. */
+  fail(line: string): void {
+    process.stderr.write(`${line}\n`)
+  }
+
   bold(text: string): string {
     return this.#isColored ? `\u001b[1m${text}\u001b[22m` : text
   }

@@ -235,6 +235,34 @@ test('a stock TUF client checks the metadata on a medium', { timeout }, async ()
   expect(readFileSync(await updater.downloadTarget(target))).toEqual(tile)
 })
 
+test('a later medium goes on with the bundle that was begun, whatever was published meanwhile', {
+  timeout,
+}, async () => {
+  await using courier = await Courier.make()
+  const { near } = courier
+  const size = ['--volume-size', '1MiB', '--medium-size', String(32 * 2 ** 20 + 50_000)]
+  const write = async (medium: number): Promise<unknown> => {
+    const to = courier.at(`stick-${medium}`)
+    mkdirSync(to)
+    const args = ['--to', to, '--medium', String(medium), '--mirror', near, '--json', ...size]
+    return (await expectExit(0, 'bundle', 'export', ...args)).json()
+  }
+  const first = await write(1)
+  await courier.registry.publish('fe/rr/ferry-app', 'ferry-app', '9.9.9')
+  await courier.registry.sign()
+  const { bundleId } = first as { bundleId: string }
+  expect(await write(2)).toMatchObject({ bundleId, isContinued: true })
+  // what an export needs is kept: nothing of it goes with prune
+  await expectExit(0, 'prune', '--mirror', near, '--yes')
+  const far = await courier.far()
+  const media = [1, 2].map(medium => courier.at(`stick-${medium}`))
+  const alone = await crateferry('--quiet', 'bundle', 'import', media[0] ?? '', '--mirror', far)
+  expect(alone.exit).toBe(3)
+  expect(alone.stderr.trimEnd().split('\n')).toHaveLength(1)
+  await courier.import(0, far, media)
+  expect(existsSync(join(far, 'public/index/fe/rr/ferry-app'))).toBe(true)
+})
+
 function addCrate(plain: string, name: string): void {
   const bytes = Buffer.from(name)
   const [folder, index] = [
