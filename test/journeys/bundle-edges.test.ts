@@ -14,6 +14,8 @@ import { promisify } from 'node:util'
 import { Updater } from 'tuf-js'
 import { expect, test } from 'vitest'
 import { sha256 } from '../../src/registry/checksum.ts'
+import type { CrateName } from '../../src/registry/crate-name.ts'
+import { indexPath } from '../../src/registry/sparse-path.ts'
 import { bagOn, Courier } from '../bundle/carried.ts'
 import { contents, crateferry, expectExit } from '../crateferry.ts'
 import { serveFolder } from '../upstream.ts'
@@ -263,14 +265,71 @@ test('a later medium goes on with the bundle that was begun, whatever was publis
   expect(existsSync(join(far, 'public/index/fe/rr/ferry-app'))).toBe(true)
 })
 
+test('names that some systems cannot bear travel by their hash (38)', { timeout }, async () => {
+  await using courier = await Courier.make()
+  const plain = courier.registry.at('plain')
+  for (const name of ['com0', 'cases']) addCrate(plain, name)
+  for (const version of ['1.0.0-RC1', '1.0.0-rc1']) {
+    await courier.registry.publish('ca/se/cases', 'cases', version)
+  }
+  await courier.registry.sign()
+  const far = await courier.far()
+  await courier.import(0, far, [await courier.export('full')])
+  await expectExit(0, 'verify', '--mirror', far)
+  expect(existsSync(join(far, 'public/index/co/m0/com0'))).toBe(true)
+})
+
+test('a forged want-list makes a bundle too small, and nothing else (32, 41)', {
+  timeout,
+}, async () => {
+  await using courier = await Courier.make()
+  const { near } = courier
+  const far = await courier.far()
+  const full = await courier.export('full')
+  cpSync(full, courier.at('torn'), { recursive: true })
+  rmSync(join(bagOn(courier.at('torn')), 'data/crates/crates-00001.tar'))
+  await courier.import(3, far, [courier.at('torn')])
+  const outbox = join(far, 'state/outbox')
+  const [name = ''] = readdirSync(outbox).filter(one => one.startsWith('want-'))
+  const lines = readFileSync(join(outbox, name), 'utf8').trimEnd().split('\n')
+  const wants = lines.filter(line => line.startsWith('object'))
+  const forge = (text: string): string => {
+    const file = courier.at('forged.txt')
+    writeFileSync(file, text)
+    return file
+  }
+  const head = lines.slice(0, 5)
+  for (const bad of ['object ../../etc/passwd x', 'object 00 x', 'run this', 'x'.repeat(400)]) {
+    const refused = await expectExit(
+      16,
+      'bundle',
+      'plan',
+      '--mirror',
+      near,
+      '--for-want',
+      forge([...head, bad, ''].join('\n')),
+    )
+    expect(refused.stderr).toMatch(/forged\.txt: line 6: ".*" is not allowed here/)
+  }
+  const stranger = `object ${'0'.repeat(64)} crates/../../x`
+  const forged = forge([...head, wants[0], stranger, ''].join('\n'))
+  const small = await courier.export('small', '--for-want', forged)
+  expect(
+    readFileSync(join(bagOn(small), 'data/crates/crates-00001.idx'), 'utf8')
+      .trimEnd()
+      .split('\n'),
+  ).toHaveLength(1)
+  await courier.import(3, far, [small])
+  await courier.import(0, far, [full])
+})
+
 function addCrate(plain: string, name: string): void {
   const bytes = Buffer.from(name)
-  const [folder, index] = [
-    join(plain, 'crates', name),
-    join(plain, 'index', name.slice(0, 2), name.slice(2, 4)),
-  ]
-  for (const one of [folder, index]) mkdirSync(one, { recursive: true })
-  writeFileSync(join(folder, `${name}-1.0.0.crate`), bytes)
+  const index = join(plain, 'index', indexPath(name as CrateName))
+  for (const folder of [join(plain, 'crates', name), join(index, '..')]) {
+    mkdirSync(folder, { recursive: true })
+  }
+  writeFileSync(join(plain, 'crates', name, `${name}-1.0.0.crate`), bytes)
   const line = { name, vers: '1.0.0', deps: [], cksum: sha256(bytes), features: {}, yanked: false }
-  writeFileSync(join(index, name), `${JSON.stringify(line)}\n`)
+  writeFileSync(index, `${JSON.stringify(line)}\n`)
 }
