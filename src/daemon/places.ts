@@ -10,8 +10,8 @@ export interface Places {
 }
 
 const POLL_MS = 1000
-/** However silent it is: events are hints, and a hint can be lost. */
-const ANYHOW_MS = 300_000
+/** However silent it is: events are hints, and a hint can be lost, as one before the first scan ended. */
+const ANYHOW_MS = 10_000
 
 /**
  * Says when it is worth while to look. Polls, since neither mounts nor other machines' writes send

@@ -16,7 +16,7 @@ import { member, membersIn, reseal, rewriteVolume } from '../bundle/tamper.ts'
 import { crateferryIn, type Ended, expectExit } from '../crateferry.ts'
 
 test('what arrives in an inbox is taken once it stands still, and once only', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   await using courier = await Courier.make()
   const far = await courier.far()
@@ -59,7 +59,7 @@ const runs = (mirror: string): string[] =>
   readFileSync(join(mirror, 'state/runs.jsonl'), 'utf8').trimEnd().split('\n')
 
 async function until(isTrue: () => boolean): Promise<void> {
-  for (const end = performance.now() + 20_000; !isTrue(); await sleep(50)) {
+  for (const end = performance.now() + 40_000; !isTrue(); await sleep(50)) {
     if (performance.now() > end) expect.fail('it did not come to that')
   }
 }
