@@ -5,7 +5,7 @@ import { type Lack, lackingIn } from '../bundle/lacking.ts'
 import { type Answer, putAnswer, receiptAnswer, wantListOf } from '../bundle/outbox.ts'
 import type { Receipt } from '../bundle/receipt.ts'
 import type { Config } from '../config.ts'
-import { MirrorError } from '../error.ts'
+import { type ErrorCode, MirrorError } from '../error.ts'
 import { readChain } from '../store/chain-files.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { forgetPending, keepPending } from '../store/pending.ts'
@@ -25,7 +25,7 @@ import { TOOL } from './export-wish.ts'
 import { acceptedBy, type ImportOptions, takingOf } from './import-options.ts'
 import { bytesText, EXIT, failure } from './report.ts'
 import { signAfterSync } from './sign-after-sync.ts'
-import { told as toldSync } from './sync.ts'
+import { exitOf, told as toldSync } from './sync.ts'
 import { asWriter, type Outcome, syncSettings } from './writing.ts'
 
 /** `crateferry bundle import DIR…`: what a courier brought, verified from the pinned root down. */
@@ -117,8 +117,7 @@ class Import {
     try {
       return published(await sync(this.#run, this.#source, { ...taking, agree: this.#agree }))
     } catch (error) {
-      if (!(error instanceof MirrorError)) throw error
-      const filled = error.code === 'rollback' ? await this.#fillGaps(taking) : undefined
+      const filled = isRollback(error) ? await this.#fillGaps(taking) : undefined
       return filled ?? this.#failed(error)
     }
   }
@@ -151,8 +150,10 @@ class Import {
       const report = await sync(this.#run, own, taking)
       return report.outcome === 'published' ? published(report) : undefined
     } catch (error) {
-      if (!(error instanceof MirrorError) || error.code !== 'incomplete') return undefined
-      return this.#run.progress.artifactsDone > 0 ? this.#failed(error) : undefined
+      const ended = this.#failed(error)
+      // what is trusted here is past its end, or nothing came: the older state is what there is to tell
+      const isNothing = ended.result === 'pending' && this.#run.progress.artifactsDone === 0
+      return isNothing || ended.exit === EXIT.expired ? undefined : ended
     }
   }
 
@@ -162,35 +163,42 @@ class Import {
     return role === undefined ? undefined : kept?.[role as 'timestamp' | 'snapshot' | 'targets']
   }
 
-  /** What is not here yet is pending; with damage at hand that is what is told. */
-  #failed(error: MirrorError): Ended {
-    const isWaiting = error.code === 'incomplete'
-    const exit = isWaiting && this.#source.damage.length > 0 ? EXIT.damaged : EXIT[error.code]
-    return { result: isWaiting ? 'pending' : 'refused', exit, report: undefined, error }
+  /**
+   * Trust and form refuse a bundle; anything else leaves a state that waits. With damage at hand that
+   * is what is told of what is missing. Who was stopped, or lost the lock, tells and writes no more.
+   */
+  #failed(error: unknown): Ended {
+    const isOver = this.#run.signal.aborted || !(error instanceof MirrorError)
+    if (isOver || error.code === 'busy') throw error
+    const isDamage = error.code === 'incomplete' && this.#source.damage.length > 0
+    return {
+      result: REFUSALS.has(error.code) ? 'refused' : 'pending',
+      exit: isDamage ? EXIT.damaged : EXIT[error.code],
+      report: undefined,
+      error,
+    }
   }
 
   async #conclude(ended: Ended): Promise<Outcome> {
     const { config, mirror } = this.#given
     const { writer } = this.#run
-    const waiting = ended.result === 'pending' ? await this.#waiting() : undefined
+    const waiting = ended.error?.code === 'incomplete' ? await this.#waiting() : undefined
     if (waiting !== undefined) await keepPending(writer, waiting.record)
     else if (ended.report !== undefined) await forgetPending(writer)
     const receipt = this.#receipt(ended, waiting)
     const answers = [...(waiting?.answers ?? []), ...(receipt ? [receiptAnswer(receipt)] : [])]
     const files = await this.#put(answers)
     const { out } = this.#context
-    for (const { bag, unlisted } of this.#bagsTold()) {
-      if (unlisted.count > 0) {
-        out.say(
-          `${bag}: ${unlisted.count} files that nothing lists, not opened: ${unlisted.first.join(', ')}`,
-        )
-      }
+    for (const { folder, unlisted } of this.#source.bags) {
+      if (unlisted.count === 0) continue
+      const some = unlisted.first.join(', ')
+      out.say(`${folder}: ${unlisted.count} files that nothing lists, not opened: ${some}`)
     }
     for (const { volume, what } of this.#source.damage) out.say(`damaged: ${volume}: ${what}`)
     if (ended.report !== undefined) {
       const site = await signAfterSync(this.#context, config, this.#run)
       const outcome = toldSync(this.#context, ended.report, site)
-      out.say(files.map(file => `for the sender: ${file}`).join('\n'))
+      for (const file of files) out.say(`for the sender: ${file}`)
       return outcome
     }
     const { line } = failure(ended.error, {})
@@ -215,10 +223,6 @@ class Import {
     return [
       `not seen: ${some}${notSeen.length > 5 ? ` and ${notSeen.length - 5} more` : ''}; bring that medium and import again`,
     ]
-  }
-
-  *#bagsTold(): Generator<{ readonly bag: string; readonly unlisted: Bag['unlisted'] }> {
-    for (const { folder, unlisted } of this.#source.bags) yield { bag: folder, unlisted }
   }
 
   /** What of the trusted state is not here; undefined where nothing is trusted that could wait. */
@@ -257,7 +261,7 @@ class Import {
 
   /** Undefined before anything was ever trusted here: there is nothing to start from. */
   #receipt(ended: Ended, waiting: Waiting | undefined): Receipt | undefined {
-    const { config, options } = this.#given
+    const { config } = this.#given
     const { root } = this.#run.writer.mirror
     const trusted = trustedIn(root)
     if (trusted === undefined) return undefined
@@ -284,7 +288,7 @@ class Import {
         foreign: this.#run.progress.foreign,
         damaged,
         missing: waiting?.missing ?? 0,
-        absent: options.acceptAbsent ?? 0,
+        absent: Object.keys(now?.absent ?? {}).length,
       },
       want: waiting?.want ?? null,
       referenceTime: start,
@@ -320,8 +324,21 @@ interface Waiting {
 
 function published(report: SyncReport): Ended {
   const result = report.outcome === 'published' ? 'published' : 'already'
-  const exit = report.rollbacks.length > 0 ? EXIT.guard : 0
-  return { result, exit, report, error: undefined }
+  return { result, exit: exitOf(report), report, error: undefined }
+}
+
+/** Trust and form: what is refused for good. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'signature',
+  'expired',
+  'rollback',
+  'equivocation',
+  'clock',
+  'refused',
+])
+
+function isRollback(error: unknown): boolean {
+  return error instanceof MirrorError && error.code === 'rollback'
 }
 
 function mediumOf({ folder, bundle }: Bag): number {

@@ -124,7 +124,7 @@ export function told({ out }: Context, report: SyncReport, site?: SiteOutcome): 
 }
 
 /** The worst that people must look at comes first. */
-function exitOf({ rollbacks, snapshot }: SyncReport, site: SiteOutcome): number {
+export function exitOf({ rollbacks, snapshot }: SyncReport, site?: SiteOutcome): number {
   if (rollbacks.length > 0) return EXIT.guard
   if (Object.keys(snapshot.held).length > 0) return EXIT.incomplete
   return site?.outcome === 'failed' ? site.exit : 0

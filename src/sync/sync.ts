@@ -13,6 +13,7 @@ import {
 import type { LoadTiles } from '../tree/diff.ts'
 import type { TileRef } from '../tree/entry.ts'
 import { type Freshness, ONLINE } from '../trust/freshness.ts'
+import { instantOf } from '../trust/instant.ts'
 import type { Vouched } from '../trust/refresh.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { bringIndexFiles } from './bring-index-files.ts'
@@ -116,7 +117,8 @@ export async function sync(
   const pruning = { tree, load, ...verdicts, selection, selected }
   const pruned = await prunedIndex(run, published, pruning, changes)
   const { versions: metadata } = vouched
-  const { override } = taking
+  // an operator's word matters only where something is past its end
+  const override = vouched.until <= instantOf(run.now()) ? taking.override : undefined
   const sealing = { tree, entries, metadata, verdicts, selected, pruned, override }
   const next = seal(run, published, sealing)
   await publish(run.writer, next)
