@@ -14,7 +14,7 @@ import { localTiles } from '../store/tiles.ts'
 import { EMPTY_TREE } from '../tree/build.ts'
 import { diff, type LoadTiles } from '../tree/diff.ts'
 import { ROOT, type TileRef, type TreeEntry } from '../tree/entry.ts'
-import type { Tile } from '../tree/tile.ts'
+import { withoutLost } from '../tree/lost.ts'
 import { entriesOf, walkTiles } from '../tree/walk.ts'
 import { comparePaths, indexMember, objectMember, tileMember } from './member.ts'
 import type { SourcedMember } from './volume-file.ts'
@@ -196,19 +196,9 @@ export class Contents {
 
 /** A tile of the base that is not here any more stands for nothing: all below it counts as new. */
 function whatIsLeft(load: LoadTiles): LoadTiles {
-  return async refs => {
-    const tiles: Tile[] = []
-    for (const ref of refs) {
-      try {
-        tiles.push(...(await load([ref])))
-      } catch (error) {
-        if (!(error instanceof MirrorError)) throw error
-        const { position, hash } = ref
-        tiles.push({ kind: 'leaf', position, hash, count: 0, entries: [] })
-      }
-    }
-    return tiles
-  }
+  return withoutLost(load, (_, error) => {
+    if (!(error instanceof MirrorError)) throw error
+  })
 }
 
 /** Crates that did not change, of which objects may be asked for all the same. */

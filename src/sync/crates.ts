@@ -41,6 +41,17 @@ export interface Removed {
   readonly all: boolean
 }
 
+/** How much that is, for the guards. */
+export function counted(removed: readonly Removed[]): {
+  crates: number
+  versions: number
+  paths: string[]
+} {
+  const crates = removed.filter(({ all }) => all).length
+  const versions = removed.reduce((sum, { versions }) => sum + versions.length, 0)
+  return { crates, versions, paths: removed.map(({ path }) => path) }
+}
+
 /**
  * Brings every changed crate as far as it comes: its index file, then its missing artifacts. On
  * return all that came is landed. A run that ends early throws: what landed stays, no crate is

@@ -1,7 +1,7 @@
 import { indexFileByHash } from '../store/layout.ts'
 import { readPublished } from '../store/snapshot.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { bringVolumes, type Carried } from './bring-volumes.ts'
+import { type Carried, surveyCarried } from './bring-carried.ts'
 import { followChain } from './chain.ts'
 import { examineAll } from './examine.ts'
 import { planObserved } from './observe.ts'
@@ -51,12 +51,7 @@ export async function dryRunCarried(
   const vouched = await followChain(run, upstream, taking.freshness)
   const { tree, load, changes } = await plan(run, upstream, published, vouched, taking)
   const chosen = await select(run, upstream, { published, tree, load, changes })
-  const carried = await bringVolumes(
-    run,
-    upstream,
-    { tree: tree.hash, ...chosen },
-    { isDryRun: true },
-  )
+  const { carried } = await surveyCarried(run, upstream, { published, tree: tree.hash, ...chosen })
   const count = await counted(run, upstream, chosen)
   return { ...count, wanted: count.artifacts, ...carried }
 }

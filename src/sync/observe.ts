@@ -16,7 +16,7 @@ import { localTiles } from '../store/tiles.ts'
 import type { TileRef, TreeEntry } from '../tree/entry.ts'
 import { lookUp } from '../tree/prove.ts'
 import { updateTree } from '../tree/update.ts'
-import { fetchCrates } from './crates.ts'
+import { counted, fetchCrates } from './crates.ts'
 import { decide, type Verdicts } from './decide.ts'
 import { guardRemovals, guardSpace } from './guards.ts'
 import { NewTiles } from './new-tiles.ts'
@@ -26,7 +26,7 @@ import { prunedIndex } from './pruned-index.ts'
 import { recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
 import { select } from './select.ts'
-import { counted, report, type SyncReport, seal } from './sync.ts'
+import { report, type SyncReport, seal } from './sync.ts'
 
 /** Signs the tree into the chain that the mirror shows; null: nobody does. */
 export type SignTree = (run: Run, tree: TileRef) => Promise<MetadataVersions | null>

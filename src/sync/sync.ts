@@ -1,3 +1,4 @@
+import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import { discardPartials } from '../store/partial.ts'
@@ -12,23 +13,22 @@ import {
 } from '../store/snapshot.ts'
 import type { LoadTiles } from '../tree/diff.ts'
 import type { TileRef } from '../tree/entry.ts'
+import { withoutLost } from '../tree/lost.ts'
 import { type Freshness, ONLINE } from '../trust/freshness.ts'
 import { instantOf } from '../trust/instant.ts'
 import type { Vouched } from '../trust/refresh.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { bringIndexFiles } from './bring-index-files.ts'
-import { bringVolumes } from './bring-volumes.ts'
+import { bringCarried } from './bring-carried.ts'
 import { followChain } from './chain.ts'
-import { type Fetched, fetchCrates, type Removed } from './crates.ts'
+import { counted, type Fetched, fetchCrates, type Removed } from './crates.ts'
 import { decide, type Verdicts } from './decide.ts'
-import { examineAll } from './examine.ts'
 import { guardRemovals, guardSpace } from './guards.ts'
 import { type Change, pathsToAskAgain, planChanges } from './plan.ts'
 import { prunedIndex } from './pruned-index.ts'
 import { recover } from './recover.ts'
 import { type Run, stamp } from './run.ts'
-import { isSelectedBy, type Selected, select } from './select.ts'
-import { fetchedTiles, withoutLost } from './tiles.ts'
+import { isSelectedBy, select } from './select.ts'
+import { fetchedTiles } from './tiles.ts'
 import { requireAllHere } from './whole.ts'
 
 /** What one run came to, for people and for the run record. */
@@ -101,8 +101,7 @@ export async function sync(
   const { selection, changes } = chosen
 
   if (taking.isCarried) {
-    await guardCarried(run, upstream, published, chosen, taking)
-    await bringVolumes(run, upstream, { tree: tree.hash, ...chosen })
+    await bringCarried(run, upstream, { published, tree: tree.hash, ...chosen }, taking)
   }
   const carried = run.progress.artifactsDone
   run.progress.phase = 'fetch'
@@ -147,7 +146,10 @@ export async function plan(
   const tree = rootRef(vouched.tree)
   const lost: TileRef[] = []
   const fetched = fetchedTiles(run, upstream)
-  const load = isCarried ? withoutLost(fetched, lost) : fetched
+  // what no medium has stands for nothing, so that all that did come is kept
+  const load = isCarried
+    ? withoutLost(fetched, (ref, error) => noteLost(lost, ref, error))
+    : fetched
   const [root] = await load([tree])
   const all = await planChanges(run.writer.mirror.root, published, tree, { load, now: run.now() })
   // below a lost tile every crate looks as if it were gone
@@ -158,22 +160,10 @@ export async function plan(
   return { tree, entries: root?.count ?? 0, load, lost, changes }
 }
 
-/** Before anything is copied: a guard that trips after hours has cost them. */
-async function guardCarried(
-  run: Run,
-  upstream: Upstream,
-  published: Snapshot | undefined,
-  { changes, selection }: Selected,
-  { command }: Taking,
-): Promise<void> {
-  if (published === undefined) return
-  await bringIndexFiles(run, upstream, changes)
-  const removed: Removed[] = []
-  for await (const { change, removed: versions } of examineAll(run, upstream, changes, selection)) {
-    const all = change.want === undefined
-    if (versions.length > 0 || all) removed.push({ path: change.path, versions, all })
-  }
-  guardRemovals(run, published, counted(removed), command)
+/** Not to be had is a verdict on that tile; anything else ends the run. */
+function noteLost(lost: TileRef[], ref: TileRef, error: unknown): void {
+  if (!(error instanceof MirrorError) || error.code !== 'incomplete') throw error
+  if (!lost.some(({ hash }) => hash === ref.hash)) lost.push(ref)
 }
 
 /** The tree that is vouched for is the published one, by the same metadata, and nothing is open. */
@@ -233,16 +223,6 @@ export function seal(
     ...(state.override !== undefined && { override: state.override }),
     at: stamp(run.now()),
   }
-}
-
-export function counted(removed: readonly Removed[]): {
-  crates: number
-  versions: number
-  paths: string[]
-} {
-  const crates = removed.filter(({ all }) => all).length
-  const versions = removed.reduce((sum, { versions }) => sum + versions.length, 0)
-  return { crates, versions, paths: removed.map(({ path }) => path) }
 }
 
 export function report(

@@ -32,27 +32,6 @@ export function fetchedTiles(run: Run, upstream: TileSource): LoadTiles {
   }
 }
 
-/**
- * The same of what is carried: a tile that no medium has stands for nothing and is noted, so that all
- * that did come is kept.
- */
-export function withoutLost(load: LoadTiles, lost: TileRef[]): LoadTiles {
-  return async refs => {
-    const tiles: Tile[] = []
-    for (const ref of refs) {
-      try {
-        tiles.push(...(await load([ref])))
-      } catch (error) {
-        if (!(error instanceof MirrorError) || error.code !== 'incomplete') throw error
-        const { position, hash } = ref
-        if (!lost.some(one => one.hash === hash)) lost.push(ref)
-        tiles.push({ kind: 'leaf', position, hash, count: 0, entries: [] })
-      }
-    }
-    return tiles
-  }
-}
-
 /** One that is damaged here is as good as missing: landing puts the right bytes in its place. */
 function tileHere(run: Run, ref: TileRef): Tile | undefined {
   const bytes = readTile(run.writer.mirror.root, ref)

@@ -4,25 +4,9 @@ import type { Fetched } from './crates.ts'
 import type { Run } from './run.ts'
 
 /**
- * What is carried is published whole or not yet: something of it is not here.
- * @public
- */
-export class Pending extends MirrorError {
-  /** Artifacts and index files that are not here, and artifacts that are said to be gone upstream. */
-  readonly missing: number
-  readonly absent: number
-
-  constructor(message: string, counts: { readonly missing: number; readonly absent: number }) {
-    super('incomplete', message)
-    this.missing = counts.missing
-    this.absent = counts.absent
-  }
-}
-
-/**
- * Crates held for what they say do not stop a state; bytes that are not here do. What its sender says
+ * What is carried is published whole or not yet (B2). Crates held for what they say do not stop a state; bytes that are not here do. What its sender says
  * is gone upstream counts as missing until its exact number is accepted.
- * @throws {Pending}
+ * @throws {MirrorError} incomplete
  */
 export function requireAllHere(
   run: Run,
@@ -50,5 +34,5 @@ export function requireAllHere(
     missing > 0
       ? `${missing} files are not here yet (${some})${absent.length > 0 ? `, and ${absent.length} are said to be gone upstream` : ''}; what came is kept, the state is pending`
       : `${absent.length} artifacts are said to be gone upstream (${some}); if that is right, import again with --accept-absent ${absent.length} --reason TEXT`
-  throw new Pending(message, { missing, absent: absent.length })
+  throw new MirrorError('incomplete', message)
 }

@@ -6,8 +6,12 @@ import type { Selection } from '../registry/selection.ts'
 import { breathe } from '../store/durable.ts'
 import { partialFile } from '../store/layout.ts'
 import { ChecksumMismatch, Partial } from '../store/partial.ts'
+import type { Snapshot } from '../store/snapshot.ts'
 import type { ArtifactVolume, Claim, PassingArtifact, Upstream } from '../upstream/upstream.ts'
 import { bringIndexFiles } from './bring-index-files.ts'
+import { counted, type Removed } from './crates.ts'
+import { examineAll } from './examine.ts'
+import { guardRemovals } from './guards.ts'
 import { Listing, type Use } from './listing.ts'
 import type { Change } from './plan.ts'
 import type { Run } from './run.ts'
@@ -28,28 +32,28 @@ interface Wanted {
   readonly paths: ReadonlySet<string> | undefined
 }
 
+/** Where a run stands when its plan is made. */
+interface Planned {
+  readonly published: Snapshot | undefined
+  readonly tree: Checksum
+  readonly changes: readonly Change[]
+  readonly selection: Selection | undefined
+}
+
 /**
  * What is carried on media comes before anything is asked for by name: index files in the order of
- * their paths, then each volume that has something needed, once and forward, each artifact straight
- * into its partial and with its batch to its name. What does not come right is left to the
- * examination, which asks for it by name and says what is missing.
+ * their paths, then, past the guards, each volume that has something needed, once and forward, each
+ * artifact straight into its partial and with its batch to its name. What does not come right is left
+ * to the examination, which asks for it by name and says what is missing.
  */
-export async function bringVolumes(
+export async function bringCarried(
   run: Run,
   upstream: Upstream,
-  given: {
-    readonly tree: Checksum
-    readonly changes: readonly Change[]
-    readonly selection: Selection | undefined
-  },
-  { isDryRun = false }: { readonly isDryRun?: boolean } = {},
-): Promise<Carried> {
-  const byPath = given.changes.toSorted((a, b) => (a.path < b.path ? -1 : 1))
-  await bringIndexFiles(run, upstream, byPath)
-  const listing = new Listing(run, given)
-  const volumes = [...(upstream.volumes?.(given.tree) ?? [])]
-  const { wanted, carried } = await survey(run, listing, volumes)
-  if (isDryRun) return carried
+  planned: Planned,
+  { command }: { readonly command: string },
+): Promise<void> {
+  const { wanted, carried, listing } = await surveyCarried(run, upstream, planned)
+  if (planned.published !== undefined) await guard(run, upstream, planned, command)
   requireRoom(run, carried)
   run.progress.phase = 'fetch'
   run.progress.artifacts = carried.artifacts
@@ -57,7 +61,38 @@ export async function bringVolumes(
   run.progress.foreign = carried.foreign
   for (const one of wanted) await bring(run, listing, one)
   await run.landing.settle()
-  return carried
+}
+
+/** Before anything is copied: a guard that trips after hours has cost them. */
+async function guard(
+  run: Run,
+  upstream: Upstream,
+  { published, changes, selection }: Planned,
+  command: string,
+): Promise<void> {
+  const removed: Removed[] = []
+  for await (const { change, removed: versions } of examineAll(run, upstream, changes, selection)) {
+    const all = change.want === undefined
+    if (versions.length > 0 || all) removed.push({ path: change.path, versions, all })
+  }
+  guardRemovals(run, published, counted(removed), command)
+}
+
+/** Lands the index files, and looks what the volumes say they have of what those list. */
+export async function surveyCarried(
+  run: Run,
+  upstream: Upstream,
+  { tree, changes, selection }: Planned,
+): Promise<{
+  readonly wanted: readonly Wanted[]
+  readonly carried: Carried
+  readonly listing: Listing
+}> {
+  const byPath = changes.toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  await bringIndexFiles(run, upstream, byPath)
+  const listing = new Listing(run, { tree, changes, selection })
+  const volumes = [...(upstream.volumes?.(tree) ?? [])]
+  return { ...(await survey(run, listing, volumes)), listing }
 }
 
 async function survey(
