@@ -3,8 +3,14 @@ import { join } from 'node:path'
 import { MirrorError, quoted } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import { bagGroup, isBagName } from './bag.ts'
-import { type Bundle, readBundle } from './bundle-json.ts'
-import { type Manifest, readManifest, readSeal } from './manifest.ts'
+import { BUNDLE_BYTES_MAX, type Bundle, readBundle } from './bundle-json.ts'
+import {
+  MANIFEST_BYTES_MAX,
+  type Manifest,
+  readManifest,
+  readSeal,
+  SEAL_BYTES_MAX,
+} from './manifest.ts'
 import { deviceOfFolder, readCapped } from './medium-file.ts'
 import { SEAL_FILE } from './seal.ts'
 
@@ -26,16 +32,13 @@ const NAMES_MAX = 4096
 const DEPTH_MAX = 4
 const UNLISTED_TOLD = 20
 const TEXT_BYTES_MAX = 65_536
-const BUNDLE_BYTES_MAX = 4 * 1024 * 1024
-const MANIFEST_BYTES_MAX = 16 * 1024 * 1024
-const SEAL_BYTES_MAX = 4096
 
 /**
  * The bags in these folders, each a bag itself or a medium with bags on it.
  * @throws {MirrorError} no-mirror where there is none; refused
  */
 export function findBags(folders: readonly string[]): Bag[] {
-  const found = folders.flatMap(foldersOfBags)
+  const found = folders.flatMap(sealedFolders)
   const opened = found.map(openBag)
   const bundles = new Map<Checksum, Bundle>()
   for (const { bundle } of opened) if (bundle !== undefined) bundles.set(bundle.bundleId, bundle)
@@ -52,7 +55,8 @@ export function findBags(folders: readonly string[]): Bag[] {
   throw new MirrorError('no-mirror', `${folders.map(quoted).join(', ')}: no sealed bag is there`)
 }
 
-function foldersOfBags(folder: string): string[] {
+/** The folder itself where it is a bag, else the bags in it; nothing of them is read yet. @throws {MirrorError} refused */
+export function sealedFolders(folder: string): string[] {
   const device = deviceOfFolder(folder)
   if (device === undefined) throw new MirrorError('no-mirror', `${folder} is not there`)
   if (hasSeal(folder, device)) return [folder]

@@ -58,7 +58,7 @@ export interface Bundle {
   readonly createdAt: string
 }
 
-const BYTES_MAX = 4 * 1024 * 1024
+export const BUNDLE_BYTES_MAX: number = 4 * 1024 * 1024
 const ABSENT_MAX = 10_000
 const VOLUME_BYTES_MAX = 4_294_901_760
 
@@ -78,7 +78,7 @@ export function bundleBytes({ plan, media, tool, createdAt }: Omit<Bundle, 'bund
  */
 export function readBundle(bytes: Uint8Array, name: string): Bundle {
   const refused = (why: string): MirrorError => new MirrorError('refused', `${name}: ${why}`)
-  const value = parseCarried(bytes, { name, bytesMax: BYTES_MAX })
+  const value = parseCarried(bytes, { name, bytesMax: BUNDLE_BYTES_MAX })
   const { format, bundleId, ...rest } = value
   if (format !== 1) {
     if (!isCount(format)) throw refused('has no format')

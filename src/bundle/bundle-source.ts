@@ -8,7 +8,7 @@ import type { Bag } from './bags.ts'
 import type { PlannedVolume } from './bundle-json.ts'
 import { CarriedVolume, type Damage } from './carried-volume.ts'
 import { readCapped } from './medium-file.ts'
-import { KINDS, type Kind } from './member.ts'
+import type { Kind } from './member.ts'
 import { kindOf } from './planned-members.ts'
 
 interface Place {
@@ -38,7 +38,7 @@ export class BundleSource implements Upstream {
     if (newest === undefined) throw new Error('no bag was given')
     this.#newest = newest
     this.name = `bundle ${newest.bundle.bundleId.slice(0, 8)}`
-    this.#volumes = this.bags.flatMap(bag => volumesOf(bag, this.damage))
+    this.#volumes = openVolumes(this.bags, this.damage)
   }
 
   get bundle(): Bag['bundle'] {
@@ -178,10 +178,21 @@ function byAge({ bundle: { plan: a } }: Bag, { bundle: { plan: b } }: Bag): numb
   return b.target.targets - a.target.targets || b.target.timestamp - a.target.timestamp
 }
 
-function volumesOf(bag: Bag, damage: Damage[]): CarriedVolume[] {
-  return KINDS.flatMap(kind => bag.bundle.plan.volumes.filter(one => kindOf(one) === kind))
-    .filter(volume => isListed(bag, volume))
-    .flatMap(volume => CarriedVolume.open(bag, volume, damage) ?? [])
+/** In the order of the plan, tree and index before crates. None stays open where one is refused. */
+function openVolumes(bags: readonly Bag[], damage: Damage[]): CarriedVolume[] {
+  const volumes: CarriedVolume[] = []
+  try {
+    for (const bag of bags) {
+      for (const plan of bag.bundle.plan.volumes.filter(one => isListed(bag, one))) {
+        const volume = CarriedVolume.open(bag, plan, damage)
+        if (volume !== undefined) volumes.push(volume)
+      }
+    }
+    return volumes
+  } catch (error) {
+    for (const volume of volumes) volume.close()
+    throw error
+  }
 }
 
 /** Where the manifest is lost whatever lies there under a planned name is looked at. */

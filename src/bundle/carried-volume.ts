@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
-import type { ArtifactBody, ArtifactVolume, Claim, PassingArtifact } from '../upstream/upstream.ts'
+import type { Claim } from '../upstream/claim.ts'
+import type { ArtifactBody, ArtifactVolume, PassingArtifact } from '../upstream/upstream.ts'
 import type { Bag } from './bags.ts'
 import type { PlannedVolume } from './bundle-json.ts'
 import { MediumFile, readCapped } from './medium-file.ts'
@@ -57,6 +58,7 @@ export class CarriedVolume {
     if (bytes === undefined) return undefined
     const volume = new CarriedVolume(bag, plan, bytes, damage)
     if (bytes.size > plan.bytes) {
+      volume.close()
       throw new MirrorError(
         'refused',
         `${plan.file}: ${bytes.size} bytes, the plan has ${plan.bytes}`,

@@ -7,7 +7,7 @@ import { createOnce, discardFile, flush, makeFolder, sealFolder } from '../store
 import { acquireLock } from '../store/lock.ts'
 import { instantOf } from '../trust/instant.ts'
 import { type BagNumber, bagName } from './bag.ts'
-import type { PlannedVolume } from './bundle-json.ts'
+import { type PlannedVolume, readBundle } from './bundle-json.ts'
 import type { Carrying } from './carrying.ts'
 import { Contents } from './contents.ts'
 import type { Journal } from './exports.ts'
@@ -133,7 +133,7 @@ class Writing {
   async open(): Promise<void> {
     const { journal, volumes, medium } = this.#bag
     const plan = this.#at('bundle.json')
-    if (existsSync(plan) && !this.#bundle.equals(readFileSync(plan))) {
+    if (isOfAnother(plan, this.#bundle)) {
       throw new MirrorError(
         'usage',
         `${this.#at('')} is of another export; remove it, or export to another folder`,
@@ -286,6 +286,20 @@ class Writing {
 
   #at(file: string): string {
     return join(this.#bag.medium.folder, this.#partial, file)
+  }
+}
+
+/** A plan that a kill left torn is nobody's, and is written anew. */
+function isOfAnother(plan: string, ours: Buffer): boolean {
+  if (!existsSync(plan)) return false
+  const found = readFileSync(plan)
+  if (ours.equals(found)) return false
+  try {
+    readBundle(found, plan)
+    return true
+  } catch (error) {
+    if (error instanceof MirrorError) return false
+    throw error
   }
 }
 

@@ -88,7 +88,7 @@ export interface ExportReport {
 
 /**
  * Writes a bundle, or the part of it for one medium. One that was begun is gone on with: whose
- * unfinished bag lies in the folder, or, for a later medium, of which an earlier one was written.
+ * unfinished bag lies in the folder, or, for a later medium, of which another one is being written or was.
  */
 export async function exportBundle(
   exporting: Exporting,
@@ -130,7 +130,23 @@ export async function exportBundle(
   return { bundle, bags, isContinued: begun !== undefined }
 }
 
-/** The same plan made before is the same bundle: its media and date stay. */
+/** Stops before anything is written: what would be, past every check that the writing begins with. */
+export async function rehearseExport(
+  exporting: Exporting,
+  wish: ExportWish,
+  { to, media }: { readonly to: string; readonly media: 'all' | number },
+): Promise<Draft | undefined> {
+  const medium = new Medium(to, exporting)
+  const drafted = await draft(exporting, wish, media === 'all' ? {} : { medium })
+  if (drafted === undefined) return undefined
+  const { plan, media: numbers } = drafted.bundle
+  const chosen = plan.volumes.filter((_, n) => media === 'all' || numbers[n] === media)
+  const bytes = chosen.reduce((sum, volume) => sum + volume.bytes, 0)
+  medium.requireRoom({ bytes, files: 2 * chosen.length })
+  return drafted
+}
+
+/** The same plan of which a bag was written is the same bundle: its media and date stay. */
 async function beginOne(
   exporting: Exporting,
   wish: ExportWish,
@@ -141,10 +157,9 @@ async function beginOne(
   if (drafted === undefined) return undefined
   const { bundle, state, request } = drafted
   const bytes = bundleBytes(bundle)
-  return (
-    Journal.of(mirror, bundle.bundleId) ??
-    (await Journal.begin(mirror, bundle, { bytes, files: state.files, request }))
-  )
+  const before = Journal.of(mirror, bundle.bundleId)
+  if (before?.isBegun === true) return before
+  return await Journal.begin(mirror, bundle, { bytes, files: state.files, request })
 }
 
 function begunBefore(
@@ -165,15 +180,8 @@ function begunBefore(
   if (media === 'all' || media === 1) return undefined
   const journals = exportsIn(mirror)
     .flatMap(({ bundle }) => (bundle && Journal.of(mirror, bundle.bundleId)) ?? [])
-    .filter(journal => isSame(journal) && isBegun(journal))
+    .filter(journal => isSame(journal) && journal.isBegun)
   return journals.sort((a, b) => (a.bundle.createdAt < b.bundle.createdAt ? 1 : -1))[0]
-}
-
-function isBegun(journal: Journal): boolean {
-  const { bundle } = journal
-  return bundle.media.some(
-    number => journal.sealed(bagName(bundle, { kind: 'medium', number })) !== undefined,
-  )
 }
 
 /** The plans of bags that somebody began to write here. */

@@ -6,6 +6,7 @@ import type { Chain } from '../store/chain-files.ts'
 import { discardFile, makeFolder, removeFolder, replaceFile } from '../store/durable.ts'
 import { EXPORTS } from '../store/layout.ts'
 import { isObject, readRecord, recordBytes } from '../store/record.ts'
+import { isBagName } from './bag.ts'
 import { type Bundle, readBundle } from './bundle-json.ts'
 
 /** What was asked for, in the words of the command line: the same asked again is the same export. */
@@ -80,6 +81,14 @@ export class Journal {
     const folder = join(root, EXPORTS, bundleId)
     const bundle = bundleIn(folder)
     return bundle && new Journal(folder, bundle)
+  }
+
+  /** A bag of it is being written, or was. */
+  get isBegun(): boolean {
+    const bags = readdirSync(this.folder).filter(isBagName)
+    return bags.some(bag =>
+      readdirSync(join(this.folder, bag)).some(name => name.endsWith('.json')),
+    )
   }
 
   get bundleBytes(): Buffer {

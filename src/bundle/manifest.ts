@@ -13,8 +13,8 @@ const TAG_FILES = [
   'manifest-sha256.txt',
 ] as const
 
-const MANIFEST_BYTES_MAX = 16 * 1024 * 1024
-const SEAL_BYTES_MAX = 4096
+export const MANIFEST_BYTES_MAX: number = 16 * 1024 * 1024
+export const SEAL_BYTES_MAX = 4096
 const PAYLOAD =
   /^data\/(?:tuf\/(?:[1-9][0-9]*\.(?:root|snapshot|targets)\.json|timestamp\.json|index-tree)|(tree|index|crates)\/\1-[0-9]{5}\.(?:tar|idx))$/
 

@@ -3,6 +3,7 @@ import { type CrateName, parseCrateName } from '../registry/crate-name.ts'
 import { type IndexPath, parseIndexPath } from '../registry/sparse-path.ts'
 import { parseVersion, type Version } from '../registry/version.ts'
 import type { Position } from '../tree/entry.ts'
+import { liesByHash } from '../upstream/claim.ts'
 
 /** The three kinds of members, in the order in which their volumes lie on media. */
 export const KINDS = ['tree', 'index', 'crates'] as const
@@ -14,9 +15,6 @@ export type Member =
   | { readonly kind: 'index'; readonly path: IndexPath }
   | { readonly kind: 'crates'; readonly crate: CrateName; readonly version: Version }
   | { readonly kind: 'crates'; readonly checksum: Checksum }
-
-/** Where a path would not fit into a header, the object lies under its hash. */
-const LAST_PART_MAX = 100
 
 /** As over HTTP, below `tuf/`: `tree/{sha256}.8c`, from three digits on `tree/8c/{sha256}.8c1`. */
 export function tileMember(position: Position, checksum: Checksum): string {
@@ -30,8 +28,8 @@ export function indexMember(path: IndexPath): string {
 
 /** Spelled as in the index line. */
 export function objectMember(crate: CrateName, version: Version, checksum: Checksum): string {
-  const file = `${crate}-${version}.crate`
-  return file.length > LAST_PART_MAX ? `by-hash/${checksum}.crate` : `crates/${crate}/${file}`
+  if (liesByHash(crate, version)) return `by-hash/${checksum}.crate`
+  return `crates/${crate}/${crate}-${version}.crate`
 }
 
 /** Undefined: no member of a volume of this kind has such a path. */

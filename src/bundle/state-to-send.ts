@@ -34,8 +34,7 @@ export function stateToSend(root: string): StateToSend {
   }
   const { tree, entries } = { tree: shownTree(published).hash, entries: shownTree(published).count }
   const chain = chainFor(published)
-  const files = readFiles(root, chain)
-  const vouched = files && vouchedBy(files)
+  const { files, vouched } = shownBy(root, chain)
   if (files === undefined || vouched?.tree !== tree) {
     const advice = 'sign it first (crateferry sign), so that who gets it can verify it'
     throw new MirrorError(
@@ -62,6 +61,22 @@ function chainFor({ metadata, selected, pruned }: Snapshot): Chain {
     'usage',
     'this mirror holds a part of what its index names, and a bundle has all of it: set select.prune-index, so that the site signs an index of just this part',
   )
+}
+
+/** Our own files, verified once more: what is wrong with them is damage here. @throws {MirrorError} damaged */
+function shownBy(
+  root: string,
+  chain: Chain,
+): { readonly files?: Map<string, Buffer>; readonly vouched?: ReturnType<typeof vouchedByKept> } {
+  try {
+    const files = readFiles(root, chain)
+    return files === undefined ? {} : { files, vouched: vouchedBy(files) }
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error)
+    throw new MirrorError('damaged', `${SHOWN[chain]}: ${said}; run verify --repair`, {
+      cause: error,
+    })
+  }
 }
 
 /** As `public/` shows them: every root, and the three files that `timestamp.json` leads to. */

@@ -8,15 +8,16 @@ import {
   type ExportReport,
   exportAgain,
   exportBundle,
+  rehearseExport,
 } from '../bundle/export.ts'
 import type { BagReport, Exporting } from '../bundle/export-bag.ts'
 import { readWantFile } from '../bundle/want-file.ts'
 import { MirrorError } from '../error.ts'
-import { recordRun } from '../store/runs.ts'
 import { type Context, mirrorFolder, openConfigured } from './context.ts'
 import { exportWish, TOOL, type WishOptions } from './export-wish.ts'
 import { carryingLine, ProgressLine } from './progress.ts'
-import { bytesText, durationText } from './report.ts'
+import { bytesText, durationText, failure } from './report.ts'
+import { recorder } from './run-record.ts'
 
 export interface ExportOptions extends WishOptions {
   readonly to: string
@@ -81,18 +82,22 @@ export async function bundleExportCommand(
   const { mirror, config } = await openConfigured(mirrorFolder(context))
   const { root } = mirror
   const exporting = exportingOf(context, root)
-  const begun = performance.now()
-  const at = `${context.now().toISOString().slice(0, 19)}Z`
-  const keep = (exit: number, facts: object): void => {
-    const seconds = Math.round((performance.now() - begun) / 10) / 100
-    recordRun(root, { command: 'bundle export', at, seconds, exit, ...facts })
-  }
   using _line = new ProgressLine(carryingLine(exporting.carrying), context.out)
   if (options.dryRun) {
     const wish = exportWish(context, root, config, options)
-    return told(context, await draft(exporting, wish))
+    const to = resolve(context.cwd, options.to)
+    const media = mediaOf(options.medium)
+    return told(context, await rehearseExport(exporting, wish, { to, media }))
   }
-  const report = await exported(context, exporting, config, options)
+  const keep = recorder(context, mirror, 'bundle export')
+  let report: ExportReport | undefined
+  try {
+    report = await exported(context, exporting, config, options)
+  } catch (error) {
+    const { exit, line } = failure(error, {})
+    keep(exit, { error: line })
+    throw error
+  }
   if (report === undefined) {
     context.out.result({ ok: true, nothing: true }, [NOTHING])
     return 0

@@ -37,9 +37,8 @@ export async function bundleWatchCommand(
       }
       for (const arrival of ready) {
         const exit = await importOne(context, arrival.place)
-        // another process has the mirror: tried again
-        if (exit === EXIT.busy) watch.look()
-        else arrivals.taken(arrival)
+        // where another process has the mirror it is tried at the next look
+        if (exit !== EXIT.busy) arrivals.taken(arrival)
       }
     }
   } catch (error) {

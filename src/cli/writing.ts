@@ -4,7 +4,6 @@ import { MirrorError } from '../error.ts'
 import { Landing } from '../store/landing.ts'
 import { acquireLock } from '../store/lock.ts'
 import type { Mirror } from '../store/mirror.ts'
-import { recordRun } from '../store/runs.ts'
 import { Writer } from '../store/writer.ts'
 import { type Accepted, Progress, type Run, type SyncSettings } from '../sync/run.ts'
 import { HttpClient } from '../upstream/http.ts'
@@ -14,6 +13,7 @@ import { readCaFile } from './ca-file.ts'
 import { type Context, VERSION } from './context.ts'
 import { ProgressLine, runLine } from './progress.ts'
 import { EXIT, failure } from './report.ts'
+import { recorder } from './run-record.ts'
 import { selectionRules } from './selecting.ts'
 
 const NOTHING_ACCEPTED: Accepted = {
@@ -47,7 +47,7 @@ export async function asWriter(
 ): Promise<Outcome> {
   const { command, mirror } = options
   const started = context.now()
-  const begun = performance.now()
+  const keep = recorder(context, mirror, command)
   await using lock = await acquireLock(mirror, { command, signal: context.signal, now: started })
   const writer = new Writer(mirror, lock.owner)
   const progress = new Progress()
@@ -61,26 +61,17 @@ export async function asWriter(
     signal: AbortSignal.any([context.signal, lock.lost]),
     now: context.now,
   }
-  const keep = (exit: number, facts: object): void => {
-    const seconds = Math.round((performance.now() - begun) / 10) / 100
-    const at = `${started.toISOString().slice(0, 19)}Z`
-    const { reason } = run.accepted
-    try {
-      recordRun(mirror.root, { command, at, seconds, exit, ...(reason && { reason }), ...facts })
-    } catch (error) {
-      // what the run did is on the disk; a full disk must not turn that into a failure
-      context.out.say(`warning: this run is not recorded (${(error as Error).message})`)
-    }
-  }
+  const { reason } = run.accepted
+  const told = reason === undefined ? {} : { reason }
   using _line = new ProgressLine(runLine(progress), context.out)
   try {
     const outcome = await work(run)
-    keep(outcome.exit, outcome.facts)
+    keep(outcome.exit, { ...told, ...outcome.facts })
     return outcome
   } catch (error) {
     const { exit, line } = failure(error, {})
     // who lost the lock writes nothing more
-    if (exit !== EXIT.busy) keep(exit, { error: line })
+    if (exit !== EXIT.busy) keep(exit, { ...told, error: line })
     throw error
   }
 }

@@ -53,7 +53,7 @@ export class ChecksumSet {
     return this.#bytes.toString('hex', index * BYTES, (index + 1) * BYTES) as Checksum
   }
 
-  /** Its own, or the free one where it would go. The bytes of a hash are as good as any hash of them. */
+  /** Its own, or the free one where it would go; a checksum needs no other hash to be spread by. */
   #slotOf(sought: Buffer): number {
     const mask = this.#slots.length - 1
     for (let slot = sought.readUInt32LE(0) & mask; ; slot = (slot + 1) & mask) {

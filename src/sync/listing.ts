@@ -10,7 +10,7 @@ import { withdrawnChecksums } from '../store/quarantine.ts'
 import { rootRef } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
-import type { Claim } from '../upstream/upstream.ts'
+import { type Claim, liesByHash } from '../upstream/claim.ts'
 import type { Change } from './plan.ts'
 import type { Run } from './run.ts'
 
@@ -101,7 +101,7 @@ export class Listing {
     const found = new Map<Checksum, IndexPath>()
     for (const path of this.#wants.keys()) {
       for (const { crate, version, checksum } of this.#entriesOf(path)) {
-        if (`${crate}-${version}.crate`.length > LAST_PART_MAX) found.set(checksum, path)
+        if (liesByHash(crate, version)) found.set(checksum, path)
       }
     }
     this.#byHash = found
@@ -156,6 +156,3 @@ export class Listing {
     }
   }
 }
-
-/** Longer ones lie in a volume by their hash (`bundle/member.ts`). */
-const LAST_PART_MAX = 100

@@ -4,6 +4,7 @@ import type { CrateName } from '../registry/crate-name.ts'
 import type { IndexPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
 import type { Position, TreeEntry } from '../tree/entry.ts'
+import type { Claim } from './claim.ts'
 
 /** An artifact that an index line names and that is not here. */
 export interface Wanted {
@@ -20,16 +21,6 @@ export interface Wanted {
 export type ArtifactBody =
   | { readonly offset: number; readonly pieces: readonly Uint8Array[] }
   | { readonly offset: number; readonly chunks: AsyncIterable<Uint8Array> }
-
-/** What a volume says of one of its members; it is believed as little as any other word of an upstream. */
-export interface Claim {
-  readonly path: string
-  /** Undefined where the path has only a checksum. */
-  readonly named: { readonly crate: CrateName; readonly version: Version } | undefined
-  /** Undefined where the volume's own index is lost. */
-  readonly checksum: Checksum | undefined
-  readonly size: number
-}
 
 /** One artifact as a volume has it. */
 export interface PassingArtifact {
