@@ -15,7 +15,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sha256 } from '../../src/registry/checksum.ts'
 import { bagOn, Courier, copyOf, edit } from '../bundle/carried.ts'
 import { member, membersIn, reseal, rewritePlan, rewriteVolume } from '../bundle/tamper.ts'
-import { contents, crateferry, crateferryIn } from '../crateferry.ts'
+import { contents } from '../crateferry.ts'
 
 /** The table of attacks and accidents of the bundle format: each with its end, the far side as it was. */
 
@@ -55,7 +55,8 @@ interface Row {
   readonly tamper: (bag: string, medium: string) => void
   readonly exit: number
   readonly says: RegExp
-  readonly options?: readonly string[]
+  /** How far the clock is ahead. */
+  readonly days?: number
 }
 
 const crate = (bag: string, at: number): number => {
@@ -297,7 +298,7 @@ const rows: Row[] = [
   {
     is: '25a: past its end by more than the policy',
     tamper: () => {},
-    options: ['--late', '60d'],
+    days: 60,
     exit: 12,
     says: /timestamp\.json: version \d+ expired at .*the clock says .*taken until 45 d past its end/,
   },
@@ -448,7 +449,7 @@ async function state(mirror: string): Promise<object> {
 test.each(rows)(
   '$is',
   { timeout: 30_000 },
-  async ({ from = 'empty', medium = 'full-1', tamper, exit, says, options = [] }) => {
+  async ({ from = 'empty', medium = 'full-1', tamper, exit, says, days = 0 }) => {
     count += 1
     const far = copyOf(from === 'empty' ? empty : first, courier.at(`far-${count}`))
     const source = { 'full-1': full1, delta, 'full-2': full2 }[medium]
@@ -456,10 +457,7 @@ test.each(rows)(
     const before = await state(far)
     const carried = copyOf(source, courier.at(`medium-${count}`))
     tamper(bagOn(carried), carried)
-    const late = options.includes('--late')
-    const ended = late
-      ? await inSixtyDays('bundle', 'import', carried, '--mirror', far)
-      : await crateferry('bundle', 'import', carried, '--mirror', far)
+    const ended = await courier.inDays(days, 'bundle', 'import', carried, '--mirror', far)
     expect(ended.stderr).toMatch(says)
     expect(ended.exit, ended.stderr).toBe(exit)
     expect(ended.stderr).not.toMatch(/unexpected|\n\s+at /)
@@ -468,18 +466,3 @@ test.each(rows)(
     expect(existsSync('/canary')).toBe(false)
   },
 )
-
-/** The same program with a clock that is sixty days ahead. */
-async function inSixtyDays(...args: string[]): ReturnType<typeof crateferry> {
-  const hook = courier.at('clock.mjs')
-  writeFileSync(
-    hook,
-    `const real = Date
-globalThis.Date = class extends real {
-  constructor(...given) { given.length === 0 ? super(real.now() + 60 * 86400000) : super(...given) }
-  static now() { return real.now() + 60 * 86400000 }
-}
-`,
-  )
-  return await crateferryIn({ NODE_OPTIONS: `--import ${hook}` }, ...args)
-}

@@ -14,8 +14,7 @@ import { promisify } from 'node:util'
 import { Updater } from 'tuf-js'
 import { expect, test } from 'vitest'
 import { sha256 } from '../../src/registry/checksum.ts'
-import type { CrateName } from '../../src/registry/crate-name.ts'
-import { indexPath } from '../../src/registry/sparse-path.ts'
+import { acquireLock } from '../../src/store/lock.ts'
 import { bagOn, Courier } from '../bundle/carried.ts'
 import { contents, crateferry, expectExit } from '../crateferry.ts'
 import { serveFolder } from '../upstream.ts'
@@ -140,7 +139,7 @@ test('a target that takes too much away is stopped, and let through by its numbe
 }, async () => {
   await using courier = await Courier.make()
   const { registry } = courier
-  for (let n = 0; n < 40; n += 1) addCrate(registry.at('plain'), `crate-${n}`)
+  for (let n = 0; n < 40; n += 1) courier.add(`crate-${n}`)
   await registry.sign()
   const far = await courier.far()
   await courier.import(0, far, [await courier.export('full')])
@@ -267,8 +266,7 @@ test('a later medium goes on with the bundle that was begun, whatever was publis
 
 test('names that some systems cannot bear travel by their hash (38)', { timeout }, async () => {
   await using courier = await Courier.make()
-  const plain = courier.registry.at('plain')
-  for (const name of ['com0', 'cases']) addCrate(plain, name)
+  for (const name of ['com0', 'cases']) courier.add(name)
   for (const version of ['1.0.0-RC1', '1.0.0-rc1']) {
     await courier.registry.publish('ca/se/cases', 'cases', version)
   }
@@ -323,13 +321,74 @@ test('a forged want-list makes a bundle too small, and nothing else (32, 41)', {
   await courier.import(0, far, [full])
 })
 
-function addCrate(plain: string, name: string): void {
-  const bytes = Buffer.from(name)
-  const index = join(plain, 'index', indexPath(name as CrateName))
-  for (const folder of [join(plain, 'crates', name), join(index, '..')]) {
-    mkdirSync(folder, { recursive: true })
+test('a second export into the same bag waits for nobody: busy, with who has it', {
+  timeout,
+}, async () => {
+  await using courier = await Courier.make()
+  const full = await courier.export('full')
+  const bag = bagOn(full)
+  const [bundleId = ''] = readdirSync(join(courier.near, 'state/exports'))
+  const journal = join(courier.near, 'state/exports', bundleId, bag.slice(bag.lastIndexOf('/') + 1))
+  const options = {
+    command: 'export elsewhere',
+    signal: AbortSignal.timeout(60_000),
+    now: new Date(),
   }
-  writeFileSync(join(plain, 'crates', name, `${name}-1.0.0.crate`), bytes)
-  const line = { name, vers: '1.0.0', deps: [], cksum: sha256(bytes), features: {}, yanked: false }
-  writeFileSync(index, `${JSON.stringify(line)}\n`)
-}
+  await using _lock = await acquireLock({ root: journal }, options)
+  mkdirSync(courier.at('other'))
+  const busy = await expectExit(
+    30,
+    'bundle',
+    'export',
+    '--to',
+    courier.at('other'),
+    '--mirror',
+    courier.near,
+  )
+  expect(busy.stderr).toMatch(/is in use by pid \d+ \(export elsewhere\)/)
+  expect(readdirSync(courier.at('other'))).toEqual([])
+})
+
+test('a plan that a kill left torn on the medium is written anew; one of another export is not touched', {
+  timeout,
+}, async () => {
+  await using courier = await Courier.make()
+  const full = await courier.export('full')
+  const name = bagOn(full).slice(full.length + 1)
+  const args = (to: string): string[] => ['bundle', 'export', '--to', to, '--mirror', courier.near]
+  for (const [torn, exit] of [
+    ['', 0],
+    ['{"bundleId":"12', 0],
+  ] as const) {
+    const to = courier.at(`torn-${torn.length}`)
+    mkdirSync(join(to, `${name}.partial`), { recursive: true })
+    writeFileSync(join(to, `${name}.partial/bundle.json`), torn)
+    await expectExit(exit, ...args(to))
+    expect(readdirSync(to)).toEqual([name])
+  }
+  const to = courier.at('another')
+  mkdirSync(join(to, `${name}.partial`), { recursive: true })
+  const plan = readFileSync(join(bagOn(full), 'bundle.json'), 'utf8')
+  const other = plan.replace(/"createdAt":"\d{4}/, '"createdAt":"2001')
+  writeFileSync(join(to, `${name}.partial/bundle.json`), other)
+  const refused = await expectExit(64, ...args(to), '--volume-size', '2MiB')
+  expect(refused.stderr).toContain('is of another export; remove it')
+  expect(readFileSync(join(to, `${name}.partial/bundle.json`), 'utf8')).toBe(other)
+})
+
+test('what nobody signed is not carried: it says to sign it first', { timeout }, async () => {
+  await using courier = await Courier.make()
+  const file = join(courier.near, 'state/published')
+  const published = readFileSync(file, 'utf8')
+  // as a mirror that observes has it: no upstream vouches for its tree, and no site does yet
+  writeFileSync(file, published.replace(/"metadata":\{[^}]*\}/, '"metadata":null'))
+  const refused = await expectExit(11, 'bundle', 'plan', '--mirror', courier.near)
+  expect(refused.stderr).toMatch(/nobody signed the published tree [0-9a-f]{64}; sign it first/)
+})
+
+test('a chain that is damaged here is told as damage', { timeout }, async () => {
+  await using courier = await Courier.make()
+  rmSync(join(courier.near, 'public/tuf/1.targets.json'))
+  const damaged = await expectExit(4, 'bundle', 'plan', '--mirror', courier.near)
+  expect(damaged.stderr).toMatch(/public\/tuf: .*1\.targets\.json.*; run verify --repair/)
+})

@@ -1,25 +1,8 @@
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { sha256 } from '../../src/registry/checksum.ts'
-import { bagOn, Courier, copyOf, edit } from '../bundle/carried.ts'
+import { bagOn, Courier, copyOf, edit, shown } from '../bundle/carried.ts'
 import { contents, crateferry, expectExit } from '../crateferry.ts'
-
-/** What stands under names that change: the state that others see. */
-const shown = async (mirror: string): Promise<[string, string][]> => {
-  const files = Object.entries(await contents(join(mirror, 'public')))
-  return files.filter(
-    ([file]) => file === 'tuf/timestamp.json' || /^index\/(?!.*\/?[0-9a-f]{64}\.)[^c]/.test(file),
-  )
-}
 
 test('a mirror without a network is kept by what is carried: full, delta, damage, want-list', {
   timeout: 60_000,
@@ -136,10 +119,10 @@ test('a delta onto a mirror that lacks its base keeps what it brings, and any bu
   await using courier = await Courier.make()
   const { registry } = courier
   // so many that the tree has tiles below its root
-  for (let n = 0; n < 90; n += 1) addCrate(registry.at('plain'), `crate-${n}`, '1.0.0')
+  for (let n = 0; n < 90; n += 1) courier.add(`crate-${n}`)
   await registry.sign()
   const full = await courier.export('full')
-  addCrate(registry.at('plain'), 'crate-7', '2.0.0')
+  courier.add('crate-7', '2.0.0')
   await registry.sign()
   const delta = await courier.export('delta', '--base', 'targets:2')
   const far = await courier.far()
@@ -158,15 +141,3 @@ test('a delta onto a mirror that lacks its base keeps what it brings, and any bu
   expect(await shown(far)).toEqual(await shown(courier.near))
   await expectExit(0, 'verify', '--mirror', far)
 })
-
-function addCrate(plain: string, name: string, version: string): void {
-  const bytes = Buffer.from(`${name} ${version}`)
-  const [folder, index] = [
-    join(plain, 'crates', name),
-    join(plain, 'index', name.slice(0, 2), name.slice(2, 4)),
-  ]
-  for (const one of [folder, index]) mkdirSync(one, { recursive: true })
-  writeFileSync(join(folder, `${name}-${version}.crate`), bytes)
-  const line = { name, vers: version, deps: [], cksum: sha256(bytes), features: {}, yanked: false }
-  appendFileSync(join(index, name), `${JSON.stringify(line)}\n`)
-}

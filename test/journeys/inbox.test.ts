@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { bagOn, Courier, copyOf } from '../bundle/carried.ts'
 import { member, membersIn, reseal, rewriteVolume } from '../bundle/tamper.ts'
-import { crateferryIn, type Ended, expectExit } from '../crateferry.ts'
+import { expectExit } from '../crateferry.ts'
 
 test('what arrives in an inbox is taken once it stands still, and once only', {
   timeout: 120_000,
@@ -48,6 +48,14 @@ test('what arrives in an inbox is taken once it stands still, and once only', {
     expect(readdirSync(join(far, 'state/outbox'))).toHaveLength(1)
     await sleep(4500)
     expect(runs(far)).toHaveLength(1)
+    // what is refused in its form is told, once
+    const other = copyOf(there, there.replace('-m01', '-m02'))
+    writeFileSync(join(other, 'tagmanifest-sha256.txt'), 'not a manifest\n')
+    const refusal =
+      /inbox: crateferry: .*tagmanifest-sha256\.txt: line 1: "not a manifest" is not allowed/g
+    await until(() => refusal.test(said))
+    await sleep(4500)
+    expect(said.match(refusal)).toHaveLength(1)
   } finally {
     watching.kill('SIGINT')
   }
@@ -70,29 +78,16 @@ test('age is taken by policy or by an operator’s word, and a clock that runs b
   await using courier = await Courier.make()
   const far = await courier.far()
   const full = await courier.export('full')
-  const hook = courier.at('clock.mjs')
-  const inDays = async (days: number, ...args: string[]): Promise<Ended> => {
-    writeFileSync(
-      hook,
-      `const real = Date
-globalThis.Date = class extends real {
-  constructor(...given) { given.length === 0 ? super(real.now() + ${days} * 86400000) : super(...given) }
-  static now() { return real.now() + ${days} * 86400000 }
-}
-`,
-    )
-    return await crateferryIn({ NODE_OPTIONS: `--import ${hook}` }, ...args)
-  }
   const importing = ['bundle', 'import', full, '--mirror', far]
 
   // the timestamp ends after two days, the others later: 60 days on it is too old
-  const refused = await inDays(60, ...importing)
+  const refused = await courier.inDays(60, ...importing)
   expect(refused.exit).toBe(12)
   expect(existsSync(join(far, 'state/published'))).toBe(false)
   const word = ['--accept-stale-until', '2037-01-01', '--reason', 'the courier was ill']
-  expect((await inDays(60, ...importing, ...word)).exit).toBe(64)
+  expect((await courier.inDays(60, ...importing, ...word)).exit).toBe(64)
   const until = new Date(Date.now() + 70 * 86_400_000).toISOString().slice(0, 10)
-  const taken = await inDays(
+  const taken = await courier.inDays(
     60,
     ...importing,
     '--accept-stale-until',
@@ -102,7 +97,7 @@ globalThis.Date = class extends real {
   )
   expect(taken.exit, taken.stderr).toBe(0)
   expect(taken.stderr).toMatch(/warning: timestamp\.json: .*taken until .* by --accept-stale-until/)
-  const status = await inDays(61, 'status', '--mirror', far)
+  const status = await courier.inDays(61, 'status', '--mirror', far)
   expect(status.stdout).toMatch(
     /^age {8}metadata expired \d+ d ago, imports take 45 d; root until /m,
   )

@@ -15,7 +15,7 @@ import { join, resolve } from 'node:path'
 import { sha256 } from '../../src/registry/checksum.ts'
 import { build } from './build.ts'
 import { collect } from './collect.ts'
-import { crateferry, run, serve } from './run.ts'
+import { crateferry, run, serve, timed } from './run.ts'
 import { wanted } from './wanted.ts'
 
 const list = wanted(process.argv.slice(2))
@@ -29,13 +29,6 @@ const scratch = mkdtempSync(join(tmpdir(), 'crateferry-airgap-'))
 const at = (name: string): string => join(scratch, name)
 const near = at('near')
 const far = at('far')
-async function timed(step: () => Promise<string>): Promise<void> {
-  const begun = performance.now()
-  const found = await step()
-  const seconds = ((performance.now() - begun) / 1000).toFixed(1)
-  console.log(`${step.name.padEnd(15)} ${seconds.padStart(6)} s  ${found}`)
-}
-
 async function signing(): Promise<string> {
   await collect(collected, list)
   cpSync(collected, at('plain'), { recursive: true })

@@ -42,3 +42,11 @@ export async function serve(mirror: string): Promise<AsyncDisposable & { readonl
     },
   }
 }
+
+/** One line a step: what it was, how long it took, what came out. */
+export async function timed(step: () => Promise<string>): Promise<void> {
+  const begun = performance.now()
+  const found = await step()
+  const seconds = ((performance.now() - begun) / 1000).toFixed(1)
+  console.log(`${step.name.padEnd(18)} ${seconds.padStart(6)} s  ${found}`)
+}

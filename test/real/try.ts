@@ -11,7 +11,7 @@ import { serveFolder } from '../upstream.ts'
 import { build } from './build.ts'
 import { collect } from './collect.ts'
 import { observedSteps } from './observed.ts'
-import { crateferry, serve } from './run.ts'
+import { crateferry, serve, timed } from './run.ts'
 import { survey } from './survey.ts'
 import { wanted } from './wanted.ts'
 
@@ -38,14 +38,6 @@ try {
   for (const step of steps) await timed(step)
 } finally {
   rmSync(scratch, { recursive: true })
-}
-
-/** One line a step: what it was, how long it took, what came out. */
-async function timed(step: () => Promise<string>): Promise<void> {
-  const begun = performance.now()
-  const found = await step()
-  const seconds = ((performance.now() - begun) / 1000).toFixed(1)
-  console.log(`${step.name.padEnd(18)} ${seconds.padStart(6)} s  ${found}`)
 }
 
 async function collecting(): Promise<string> {
