@@ -84,6 +84,12 @@ export async function bundleExportCommand(
   const exporting = exportingOf(context, root)
   using _line = new ProgressLine(carryingLine(exporting.carrying), context.out)
   if (options.dryRun) {
+    if (options.again !== undefined) {
+      throw new MirrorError(
+        'usage',
+        '--again writes what was planned before: there is no dry run of it',
+      )
+    }
     const wish = exportWish(context, root, config, options)
     const to = resolve(context.cwd, options.to)
     const media = mediaOf(options.medium)
