@@ -11,7 +11,7 @@ import {
   readSeal,
   SEAL_BYTES_MAX,
 } from './manifest.ts'
-import { deviceOfFolder, readCapped } from './medium-file.ts'
+import { deviceOfFolder, isRegularFile, readCapped } from './medium-file.ts'
 import { SEAL_FILE } from './seal.ts'
 
 /** A sealed bag on a medium, its tag files read once and nothing in them believed. */
@@ -69,8 +69,9 @@ export function sealedFolders(folder: string): string[] {
     })
 }
 
+/** Not read yet: what a device gives once is what is decided on. */
 function hasSeal(folder: string, device: number): boolean {
-  return readCapped(join(folder, SEAL_FILE), SEAL_BYTES_MAX, device) !== undefined
+  return isRegularFile(join(folder, SEAL_FILE), device)
 }
 
 function namesIn(folder: string, { max }: { readonly max: number }): string[] {

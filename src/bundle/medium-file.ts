@@ -30,6 +30,13 @@ function openRegular(path: string, device: number): number | undefined {
   throw refuse('is not a regular file on the device of its bag')
 }
 
+/** Whether a file is there that could be read. @throws {MirrorError} refused where it is anything but a file */
+export function isRegularFile(path: string, device: number): boolean {
+  const fd = openRegular(path, device)
+  if (fd !== undefined) closeSync(fd)
+  return fd !== undefined
+}
+
 /** All of a small file, read once; undefined where there is none. @throws {MirrorError} refused */
 export function readCapped(path: string, bytesMax: number, device: number): Buffer | undefined {
   const fd = openRegular(path, device)

@@ -86,6 +86,9 @@ class Walk {
       isWhole = false
       yield* this.#skip()
     }
+    if (this.#bytes.read(this.#block, this.#plan.bytes) > 0) {
+      throw this.#refused(`it grew beyond the ${this.#plan.bytes} bytes that the plan has`)
+    }
     const isEnd = this.#isZero(this.#end) && this.#isZero(this.#end + BLOCK_BYTES)
     if (!isEnd) yield { kind: 'damage', offset: this.#end, path: undefined }
     else if (isWhole && this.#members !== this.#plan.members) {

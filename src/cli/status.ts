@@ -155,7 +155,7 @@ function ageLines(
   const days = (now.getTime() - Date.parse(first)) / 86_400_000
   const age =
     days > 0
-      ? `metadata expired ${Math.ceil(days)} d ago, imports take ${bundle.staleDays} d`
+      ? `metadata expired ${Math.floor(days)} d ago, imports take ${bundle.staleDays} d`
       : `metadata until ${first}`
   const { override } = published
   return [

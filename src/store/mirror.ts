@@ -53,13 +53,13 @@ export class Mirror {
    */
   async assertStillHere(): Promise<void> {
     const change = this.#change(statsOf(this.root))
-    if (change !== undefined) {
+    const uuid = change === 'the folder is gone' ? undefined : readMarker(this.root)?.uuid
+    if (change !== undefined && (uuid ?? this.marker.uuid) === this.marker.uuid) {
       const advice = `insert the medium with mirror ${this.marker.uuid} again`
       throw new MirrorError('io', `${this.root}: ${change}; ${advice}`)
     }
-    const uuid = readMarker(this.root)?.uuid ?? 'no marker'
     if (uuid === this.marker.uuid) return
-    const message = `${this.root}: expected mirror ${this.marker.uuid}, found ${uuid}`
+    const message = `${this.root}: expected mirror ${this.marker.uuid}, found ${uuid ?? 'no marker'}`
     throw new MirrorError('no-mirror', message)
   }
 

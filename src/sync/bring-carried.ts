@@ -130,16 +130,17 @@ async function survey(
 
 const SLACK = 1.05
 
-/** Exactly what is missing, and a twentieth: a disk that fills is noticed before the first write. */
+/** Exactly what is missing and a twentieth, past the reserve: a disk that fills is noticed before the first write. */
 function requireRoom(run: Run, { artifacts, bytes }: Carried): void {
   const { root } = run.writer.mirror
   const { bavail, bsize, files, ffree } = statfsSync(root)
   const needed = Math.ceil((bytes + (artifacts * bsize) / 2) * SLACK)
   const free = bavail * bsize
-  if (artifacts > 0 && free < needed) {
+  const { reserveBytes } = run.settings
+  if (artifacts > 0 && free < needed + reserveBytes) {
     throw new MirrorError(
       'no-space',
-      `${root} has ${free} bytes free, ${artifacts} artifacts need ${needed}; nothing was written`,
+      `${root} has ${free} bytes free, ${artifacts} artifacts need ${needed} and the reserve is ${reserveBytes}; none was written`,
     )
   }
   if (artifacts > 0 && files > 0 && ffree < artifacts * SLACK) {

@@ -35,9 +35,8 @@ export class Courier implements AsyncDisposable {
   }
 
   /** One more version on the near side, of a crate that need not be there; signed with the next `sign`. */
-  add(name: string, version = '1.0.0'): void {
+  add(name: string, version = '1.0.0', bytes = Buffer.from(`${name} ${version}`)): void {
     const plain = this.registry.at('plain')
-    const bytes = Buffer.from(`${name} ${version}`)
     const index = join(plain, 'index', indexPath(name as CrateName))
     const folder = join(plain, 'crates', name)
     for (const one of [folder, join(index, '..')]) mkdirSync(one, { recursive: true })

@@ -197,7 +197,35 @@ const rows: Row[] = [
       says,
     }),
   ),
-  ...['../../canary', '/canary', 'crates\\x', 'c:/canary', 'crates/f/f-1.0.0.crate/..'].map(
+  ...[
+    ['pax', 'x', '19 path=crates/\0\n\n'],
+    ['GNU long name', 'L', 'crates/f/f-1.0.0\n.crate\0'],
+  ].map(
+    ([is = '', type = '', data = '']): Row => ({
+      is: `9: a ${is} with NUL and newline`,
+      tamper: bag => {
+        const [one, ...rest] = members(bag)
+        if (one === undefined) throw new Error('there is one')
+        one.data.write(data)
+        const idx = readFileSync(volume(bag, 'idx'))
+        rewriteVolume(bag, CRATES, [one, ...rest])
+        odd(bag, block => void block.write(type, 156))
+        writeFileSync(volume(bag, 'idx'), idx)
+        reseal(bag)
+      },
+      exit: 16,
+      says: new RegExp(`type "${is}`),
+    }),
+  ),
+  ...[
+    '../../canary',
+    '/canary',
+    'crates/f/f-1.0.0\n.crate',
+    'crates/f/f-1.0.0.crate\0.sh',
+    'crates\\x',
+    'c:/canary',
+    'crates/f/f-1.0.0.crate/..',
+  ].map(
     (path): Row => ({
       is: `11: the path ${path}`,
       tamper: bag =>
@@ -433,6 +461,23 @@ const rows: Row[] = [
     says: /no sealed bag is there/,
   },
 ]
+
+test('25b: past its end by less than the policy is taken, with a warning, and recorded', {
+  timeout: 30_000,
+}, async () => {
+  const far = copyOf(empty, courier.at('far-late'))
+  // the timestamp is good for two days
+  const late = ['bundle', 'import', full1, '--mirror', far, '--json']
+  const ended = await courier.inDays(46, ...late)
+  expect(ended.exit, ended.stderr).toBe(0)
+  expect(ended.stderr).toMatch(/warning: timestamp\.json: version 1 expired at /)
+  const [receipt = ''] = readdirSync(join(far, 'state/outbox'))
+  const { staleness } = JSON.parse(readFileSync(join(far, 'state/outbox', receipt), 'utf8'))
+  expect(staleness.timestamp).toBeGreaterThan(43 * 86_400)
+  expect((await courier.inDays(46, 'status', '--mirror', far)).stdout).toMatch(
+    /expired 4[34] d ago/,
+  )
+})
 
 /** Everything under `public/` that others are shown under names that change, and whether each artifact is what its name says. */
 async function state(mirror: string): Promise<object> {

@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import {
   existsSync,
   mkdirSync,
@@ -13,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { bagOn, Courier, copyOf } from '../bundle/carried.ts'
 import { member, membersIn, reseal, rewriteVolume } from '../bundle/tamper.ts'
+import { watch } from '../bundle/watching.ts'
 import { expectExit } from '../crateferry.ts'
 
 test('what arrives in an inbox is taken once it stands still, and once only', {
@@ -23,18 +22,8 @@ test('what arrives in an inbox is taken once it stands still, and once only', {
   const inbox = courier.at('inbox')
   mkdirSync(inbox)
   const full = await courier.export('full')
-  const watching = spawn(
-    process.execPath,
-    ['bin/crateferry.js', 'bundle', 'import', '--watch', inbox, '--mirror', far],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  )
-  let said = ''
-  watching.stderr.setEncoding('utf8').on('data', text => {
-    said += text
-  })
-  watching.stdout.resume()
-  try {
-    await until(() => said.includes('watching'))
+  {
+    await using watching = await watch(inbox, far)
     // still under way: no seal yet
     const bag = bagOn(full)
     const there = join(inbox, bag.slice(bag.lastIndexOf('/') + 1))
@@ -43,7 +32,7 @@ test('what arrives in an inbox is taken once it stands still, and once only', {
     await sleep(4500)
     expect(existsSync(join(far, 'state/published'))).toBe(false)
     renameSync(courier.at('seal'), join(there, 'tagmanifest-sha256.txt'))
-    await until(() => /exit 0\n/.test(said))
+    await watching.until(/exit 0\n/)
     expect(existsSync(join(far, 'state/published'))).toBe(true)
     expect(readdirSync(join(far, 'state/outbox'))).toHaveLength(1)
     await sleep(4500)
@@ -53,24 +42,14 @@ test('what arrives in an inbox is taken once it stands still, and once only', {
     writeFileSync(join(other, 'tagmanifest-sha256.txt'), 'not a manifest\n')
     const refusal =
       /inbox: crateferry: .*tagmanifest-sha256\.txt: line 1: "not a manifest" is not allowed/g
-    await until(() => refusal.test(said))
+    await watching.until(refusal)
     await sleep(4500)
-    expect(said.match(refusal)).toHaveLength(1)
-  } finally {
-    watching.kill('SIGINT')
+    expect(watching.said.match(refusal)).toHaveLength(1)
   }
-  const [exit] = await once(watching, 'exit')
-  expect(exit).toBe(0)
 })
 
 const runs = (mirror: string): string[] =>
   readFileSync(join(mirror, 'state/runs.jsonl'), 'utf8').trimEnd().split('\n')
-
-async function until(isTrue: () => boolean): Promise<void> {
-  for (const end = performance.now() + 40_000; !isTrue(); await sleep(50)) {
-    if (performance.now() > end) expect.fail('it did not come to that')
-  }
-}
 
 test('age is taken by policy or by an operator’s word, and a clock that runs back is seen', {
   timeout: 60_000,

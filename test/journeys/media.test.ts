@@ -1,11 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { bagOn, Courier } from '../bundle/carried.ts'
 import { expectExit } from '../crateferry.ts'
 
-/** Images that need no root; where a program is missing that is said, and CI has them all. */
+/** Images, most without root; where a program is missing that is said, and CI has them all. */
 function has(...programs: string[]): boolean {
   const missing = programs.filter(name => spawnSync(name, ['--version']).error !== undefined)
   if (missing.length > 0)
@@ -56,6 +56,43 @@ test.runIf(has('xorriso'))(
       })
       execFileSync('chmod', ['-R', 'u+w', back])
       await expectCarried(courier, back, `far-${name}`)
+    }
+  },
+)
+
+/** A real exFAT, through its FUSE driver on a loop device: that takes root. */
+test.runIf(has('mkfs.exfat', 'mount.exfat-fuse', 'losetup'))(
+  'a bag is written to exFAT, read back, and taken from there',
+  { timeout: 60_000 },
+  async () => {
+    await using courier = await Courier.make()
+    const [image, stick] = [courier.at('stick.img'), courier.at('stick')]
+    mkdirSync(stick)
+    execFileSync('truncate', ['-s', '64M', image])
+    execFileSync('mkfs.exfat', [image], { stdio: 'pipe' })
+    const loop = spawnSync('losetup', ['-f', '--show', image]).stdout.toString().trim()
+    const mount = (): boolean => spawnSync('mount.exfat-fuse', [loop, stick]).status === 0
+    if (loop === '' || !mount()) {
+      process.stderr.write('NOT TESTED: a mounted exFAT; it needs root, loop devices and FUSE\n')
+      return
+    }
+    try {
+      const args = ['bundle', 'export', '--to', stick, '--mirror', courier.near]
+      const { stdout } = await expectExit(0, ...args)
+      expect(stdout).toContain('written, read back, safe to remove')
+      // pulled, and put into another machine
+      execFileSync('umount', [stick])
+      expect(mount()).toBe(true)
+      await expectCarried(courier, stick, 'far')
+      rmSync(bagOn(stick), { recursive: true })
+      spawnSync('dd', ['if=/dev/zero', `of=${join(stick, 'holiday.mp4')}`, 'bs=64k'])
+      const full = await expectExit(20, ...args)
+      expect(full.stderr).toMatch(
+        /stick: \d+ bytes are free, the bag needs \d+; use a larger medium/,
+      )
+    } finally {
+      spawnSync('umount', [stick])
+      spawnSync('losetup', ['-d', loop])
     }
   },
 )

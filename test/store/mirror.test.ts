@@ -198,9 +198,12 @@ test('a mirror that is pulled out or exchanged during a run is noticed (P9)', as
   await expect(mirror.assertStillHere()).rejects.toMatchObject(gone)
   const other = await createMirror(at('mirror'), OPTIONS)
   await expect(mirror.assertStillHere()).rejects.toMatchObject({
-    code: 'io',
-    message: expect.stringContaining(`insert the medium with mirror ${mirror.marker.uuid} again`),
+    code: 'no-mirror',
+    message: expect.stringContaining(`found ${other.marker.uuid}`),
   })
+  rmSync(at('mirror/state/marker'))
+  const bare = { code: 'io', message: expect.stringContaining('another folder has taken its') }
+  await expect(mirror.assertStillHere()).rejects.toMatchObject(bare)
   rmSync(at('mirror'), { recursive: true })
   renameSync(at('elsewhere'), at('mirror'))
   await mirror.assertStillHere()
