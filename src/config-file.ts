@@ -100,6 +100,21 @@ const REST = `[sync]
 # Requests begun a second at most, for each host, 1 to 10000. There is no limit without it.
 # requests-per-second = 100
 
+# When the daemon syncs: an interval as "45m", "4h", "1d", or cron's five fields, local time; and up to
+# so many seconds later.
+# schedule = "1h"
+# jitter-seconds = 300
+
+# Hours in which the daemon may sync, for example ["mon-fri 20:00-06:00", "sat,sun"]. None: always.
+# windows = []
+
+# How fast, for example ["mon-fri 08:00-18:00 2MiB", "20MiB"]: the first whose hours it is counts.
+# bandwidth = []
+
+# Bytes of artifacts after which a run stops, and bytes that may come in a calendar month.
+# run-bytes = 10000000000
+# month-bytes = 100000000000
+
 [select]
 # Crates or versions that are wanted, for example ["serde", "tokio-*", "serde@1.*"]. None: all.
 # allow = []
@@ -129,11 +144,29 @@ const REST = `[sync]
 # keep-days = 7
 
 [serve]
-# Address and port of "crateferry serve".
+# Address and port of "crateferry serve" and of the daemon.
 # listen = "127.0.0.1:8377"
 
 # The URL that clients use: it stands in config.json, which cargo needs absolute.
 # url = "http://127.0.0.1:8377"
+
+# The daemon's control socket.
+# control = "/run/crateferry/control.sock"
+
+# What is published counts as fresh so many hours after it was last compared with its source.
+# fresh-hours = 48
+
+[hooks]
+# A program with its arguments, and a URL, that are told as JSON what happened: published, degraded,
+# stale, guard, imported, expiring.
+# command = ["/usr/local/bin/tell", "crates"]
+# webhook = "https://alerts.example/crateferry"
+
+# Only of these; none: of all.
+# events = []
+
+# Metadata that ends within so many days is told.
+# expiry-days = 14
 
 [sign]
 # The keys of this site's own chain, one each for targets, snapshot and timestamp: "file:PATH", from

@@ -1,6 +1,29 @@
+import {
+  address,
+  bandwidth,
+  bulkUrl,
+  bypass,
+  cratePattern,
+  downloads,
+  flag,
+  host,
+  httpUrl,
+  integer,
+  keyUri,
+  listOf,
+  oneOf,
+  path,
+  proxyUrl,
+  type Reader,
+  schedule,
+  siteName,
+  text,
+  weekHours,
+} from './config-values.ts'
+import type { Bandwidth } from './daemon/bandwidth.ts'
+import { HOOK_EVENTS, type HookEvent } from './daemon/events.ts'
+import type { WeekHours } from './daemon/week.ts'
 import { MirrorError, quoted } from './error.ts'
-import { redacted } from './registry/config-json.ts'
-import { parseCratePattern } from './registry/crate-pattern.ts'
 import { parseToml } from './toml.ts'
 
 /** `crateferry.toml`, parsed. Keys are kebab-case in the file; docs/config.md is checked against this. */
@@ -52,6 +75,18 @@ export interface Config {
     readonly floorBytesPerSecond: number
     /** So many requests a second are begun at most for each host, 1 to 10,000; without it, no limit. */
     readonly requestsPerSecond: number | undefined
+    /** When the daemon syncs: an interval, "45m", "4h", "1d", or cron's five fields in local time. */
+    readonly schedule: string
+    /** Up to so many seconds later, drawn anew each time, so that mirrors do not come all at once. */
+    readonly jitterSeconds: number
+    /** Hours, local time, in which the daemon may sync; what is under way at their end is stopped. None: always. */
+    readonly windows: readonly WeekHours[]
+    /** How fast bodies may come: the first line whose hours it is counts. None: as fast as they come. */
+    readonly bandwidth: readonly Bandwidth[]
+    /** Bytes of artifacts after which a run stops; the next one goes on. */
+    readonly runBytes: number | undefined
+    /** Bytes that may come in a calendar month; then the daemon waits for the next one. */
+    readonly monthBytes: number | undefined
   }
   readonly select: {
     /** Crates or versions that are wanted, as globs: "serde", "tokio-*", "serde@1.*". None: all. */
@@ -80,6 +115,20 @@ export interface Config {
     readonly listen: string
     /** The URL clients use; it stands in config.json, which cargo needs absolute. */
     readonly url: string
+    /** The daemon's control socket; without it `state/control.sock`. */
+    readonly control: string | undefined
+    /** What is published counts as fresh so many hours after it was last compared with its source. */
+    readonly freshHours: number
+  }
+  readonly hooks: {
+    /** A program and its arguments, told of events: JSON on its standard input. */
+    readonly command: readonly string[]
+    /** A URL that the same JSON is posted to. */
+    readonly webhook: string | undefined
+    /** Of which events; none: of all. */
+    readonly events: readonly HookEvent[]
+    /** Metadata that ends within so many days is told, 1 to 366. */
+    readonly expiryDays: number
   }
   readonly sign: {
     /** The site's own key for targets.json, `file:PATH` from the mirror's root or `env:NAME`. */
@@ -145,6 +194,12 @@ const DEFAULTS: Config = {
     sweepHours: 24,
     floorBytesPerSecond: 1024,
     requestsPerSecond: undefined,
+    schedule: '1h',
+    jitterSeconds: 300,
+    windows: Object.freeze([]),
+    bandwidth: Object.freeze([]),
+    runBytes: undefined,
+    monthBytes: undefined,
   },
   select: {
     allow: Object.freeze([]),
@@ -155,8 +210,22 @@ const DEFAULTS: Config = {
     devDependencies: false,
     pruneIndex: false,
   },
-  store: { reserveBytes: 1_073_741_824, keepDays: 7 },
-  serve: { listen: '127.0.0.1:8377', url: 'http://127.0.0.1:8377' },
+  store: {
+    reserveBytes: 1_073_741_824,
+    keepDays: 7,
+  },
+  serve: {
+    listen: '127.0.0.1:8377',
+    url: 'http://127.0.0.1:8377',
+    control: undefined,
+    freshHours: 48,
+  },
+  hooks: {
+    command: Object.freeze([]),
+    webhook: undefined,
+    events: Object.freeze([]),
+    expiryDays: 14,
+  },
   sign: { targets: undefined, snapshot: undefined, timestamp: undefined },
   bundle: {
     site: 'mirror',
@@ -170,8 +239,6 @@ const DEFAULTS: Config = {
   },
   guard: { removalPercent: 1, removalCrates: 20, removalVersions: 1000, holdDays: 7 },
 }
-
-type Reader = (value: unknown, key: string) => unknown
 
 const KEYS: Record<keyof Config, Record<string, Reader>> = {
   upstream: {
@@ -199,6 +266,12 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     sweepHours: integer(1, 8760),
     floorBytesPerSecond: integer(1, 2 ** 30),
     requestsPerSecond: integer(1, 10_000),
+    schedule,
+    jitterSeconds: integer(0, 86_400),
+    windows: listOf('a list of hours', weekHours),
+    bandwidth: listOf('a list of rates', bandwidth),
+    runBytes: integer(1, 2 ** 50),
+    monthBytes: integer(1, 2 ** 50),
   },
   select: {
     allow: listOf('a list of crates', cratePattern),
@@ -209,8 +282,22 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     devDependencies: flag,
     pruneIndex: flag,
   },
-  store: { reserveBytes: integer(0, 2 ** 50), keepDays: integer(0, 3650) },
-  serve: { listen: address, url: httpUrl },
+  store: {
+    reserveBytes: integer(0, 2 ** 50),
+    keepDays: integer(0, 3650),
+  },
+  serve: {
+    listen: address,
+    url: httpUrl,
+    control: path,
+    freshHours: integer(1, 87_600),
+  },
+  hooks: {
+    command: listOf('a program and its arguments', text),
+    webhook: httpUrl,
+    events: listOf('a list of events', oneOf(...HOOK_EVENTS)),
+    expiryDays: integer(1, 366),
+  },
   sign: { targets: keyUri, snapshot: keyUri, timestamp: keyUri },
   bundle: {
     site: siteName,
@@ -300,139 +387,6 @@ function distance(a: string, b: string): number {
   return row.at(-1) ?? 0
 }
 
-function integer(min: number, max: number): Reader {
-  return (value, key) => {
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) {
-      return value
-    }
-    throw new Error(`${key} is ${shown(value)}, expected a whole number from ${min} to ${max}`)
-  }
-}
-
-function oneOf(...words: readonly string[]): Reader {
-  return (value, key) => {
-    if (typeof value === 'string' && words.includes(value)) return value
-    throw new Error(`${key} is ${shown(value)}, expected ${words.map(w => `"${w}"`).join(' or ')}`)
-  }
-}
-
-function flag(value: unknown, key: string): boolean {
-  if (typeof value === 'boolean') return value
-  throw new Error(`${key} is ${shown(value)}, expected true or false`)
-}
-
-function text(value: unknown, key: string): string {
-  // what goes into a header must not bring a line of its own
-  if (typeof value === 'string' && /^[\x20-\x7e]{1,200}$/.test(value)) return value
-  throw new Error(`${key} is ${shown(value)}, expected 1 to 200 printable ASCII characters`)
-}
-
-function listOf(what: string, one: Reader): Reader {
-  return (value, key) => {
-    if (Array.isArray(value)) return Object.freeze(value.map((it, i) => one(it, `${key}[${i}]`)))
-    throw new Error(`${key} is ${shown(value)}, expected ${what}`)
-  }
-}
-
-function cratePattern(value: unknown, key: string): string {
-  if (typeof value === 'string' && parseCratePattern(value) !== undefined) return value
-  throw new Error(
-    `${key} is ${shown(value)}, expected a crate or CRATE@VERSION, in which * and ? stand for others`,
-  )
-}
-
-/** As `URL.host` spells it, which is what a redirect is compared with. */
-function host(value: unknown, key: string): string {
-  const isPlain = typeof value === 'string' && /^[a-z0-9_.:[\]-]+$/i.test(value)
-  const url = isPlain ? URL.parse(`https://${value}/`) : null
-  if (url !== null) return url.host
-  throw new Error(`${key} is ${shown(value)}, expected a host without scheme or path`)
-}
-
-/** As `URL.hostname` spells it, or `.` before it, or `*`. */
-function bypass(value: unknown, key: string): string {
-  if (value === '*') return value
-  const [, dot = '', name] =
-    typeof value === 'string'
-      ? (/^(\.?)([a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:]+\])$/i.exec(value) ?? [])
-      : []
-  const url = name === undefined ? null : URL.parse(`https://${name}/`)
-  if (url !== null) return `${dot}${url.hostname}`
-  throw new Error(`${key} is ${shown(value)}, expected a host without port, ".SUFFIX" or "*"`)
-}
-
-function siteName(value: unknown, key: string): string {
-  if (typeof value === 'string' && /^[a-z0-9-]{1,16}$/.test(value)) return value
-  throw new Error(`${key} is ${shown(value)}, expected 1 to 16 of a-z, 0-9 and "-"`)
-}
-
-function path(value: unknown, key: string): string {
-  if (typeof value === 'string' && /^[^\0]{1,4096}$/.test(value)) return value
-  throw new Error(`${key} is ${shown(value)}, expected the path of a file`)
-}
-
-/** It is not shown where it is wrong: a password may be anywhere in it, escaped or not. */
-function proxyUrl(value: unknown, key: string): string {
-  const url = typeof value === 'string' && !/[?#]/.test(value) ? URL.parse(value) : null
-  if (url !== null && /^https?:$/.test(url.protocol) && url.pathname === '/' && isDecodable(url)) {
-    return url.href
-  }
-  throw new Error(
-    `${key} is not an http or https URL of a host, as "http://USER:PASSWORD@HOST:PORT" with user and password percent-encoded`,
-  )
-}
-
-function isDecodable({ username, password }: URL): boolean {
-  try {
-    decodeURIComponent(username + password)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function address(value: unknown, key: string): string {
-  const port = /^(?:\[[0-9a-f:]+\]|[^:[\]/ ]+):([0-9]{1,5})$/i.exec(String(value))?.[1]
-  if (typeof value === 'string' && port !== undefined && Number(port) <= 65_535) return value
-  throw new Error(`${key} is ${shown(value)}, expected "ADDRESS:PORT"`)
-}
-
-function httpUrl(value: unknown, key: string): string {
-  const url = typeof value === 'string' && !/[?#]/.test(value) ? URL.parse(value) : null
-  const isPlain = url !== null && url.username === '' && url.password === ''
-  if (isPlain && (url.protocol === 'https:' || url.protocol === 'http:')) {
-    return url.href.replace(/\/+$/, '')
-  }
-  const given = shown(typeof value === 'string' ? redacted(value) : value)
-  throw new Error(`${key} is ${given}, expected an http or https URL without user or query`)
-}
-
-/** A `dl` as config.json has it: cargo's markers stay as they are written. */
-function downloads(value: unknown, key: string): string {
-  httpUrl(typeof value === 'string' ? value.replaceAll(/\{[a-z0-9-]+\}/g, 'x') : value, key)
-  return String(value)
-}
-
-/** The API of crates.io allows one request a second and is not for mirrors. */
-function bulkUrl(read: (value: unknown, key: string) => string): Reader {
-  return (value, key) => {
-    const text = read(value, key)
-    const host = URL.parse(text.replaceAll(/[{}]/g, ''))?.hostname
-    if (host !== 'crates.io' && host !== 'www.crates.io') return text
-    throw new Error(
-      `${key} is on ${host}, the API host, which is not for bulk; crates.io's hosts for it are index.crates.io and static.crates.io`,
-    )
-  }
-}
-
-/** Where a key is to be had; reading it is for whoever signs. */
-function keyUri(value: unknown, key: string): string {
-  if (typeof value === 'string' && /^(?:file:[^\0]+|env:[A-Za-z_][A-Za-z0-9_]*)$/.test(value)) {
-    return value
-  }
-  throw new Error(`${key} is ${shown(value)}, expected "file:PATH" or "env:NAME"`)
-}
-
 /** `--listen` means what `serve.listen` means. */
 export function parseListen(value: string): { readonly host: string; readonly port: number } {
   let checked: string
@@ -446,11 +400,4 @@ export function parseListen(value: string): { readonly host: string; readonly po
     host: checked.slice(0, colon).replace(/^\[|\]$/g, ''),
     port: Number(checked.slice(colon + 1)),
   }
-}
-
-function shown(value: unknown): string {
-  if (typeof value === 'string') return quoted(value)
-  if (Array.isArray(value)) return 'a list'
-  if (value instanceof Date) return 'a date'
-  return typeof value === 'object' ? 'a table' : String(value)
 }

@@ -6,7 +6,8 @@ import { expect, test } from 'vitest'
 const MAY_IMPORT: Record<string, string> = {
   'error.ts': '',
   'toml.ts': 'smol-toml',
-  'config.ts': 'registry toml.ts',
+  'config.ts': 'registry daemon toml.ts config-values.ts',
+  'config-values.ts': 'registry daemon',
   'cargo-lock.ts': 'registry toml.ts',
   'config-file.ts': 'config.ts',
   registry: '',
@@ -17,7 +18,7 @@ const MAY_IMPORT: Record<string, string> = {
   sync: 'registry tree trust store upstream p-queue',
   bundle: 'registry tree trust store upstream',
   serve: 'registry store',
-  daemon: 'chokidar',
+  daemon: 'chokidar croner',
   cli: 'registry tree trust store upstream sync bundle serve daemon config.ts config-file.ts cargo-lock.ts commander #package.json',
 }
 /** These rooms compute: no files, no sockets, no processes, no clocks of their own. */

@@ -77,6 +77,21 @@ test('the words of docs/config.md are the ones that are taken', () => {
   }
 })
 
+test.each([
+  ['sync.schedule', ['0h', '1 h', '* * *', '61 * * * *', '0 0 30 2 *', '', '400d']],
+  [
+    'sync.windows',
+    ['["mon-fri 20:00"]', '["25:00-26:00"]', '["noon"]', '"sat"', '["01:00-01:00"]'],
+  ],
+  ['sync.bandwidth', ['["2MB"]', '["mon 0KiB"]', '["someday 1MiB"]', '["mon-fri 08:00-18:00"]']],
+  ['hooks.events', ['["everything"]']],
+])('what is no time, rate or event is refused: %s', (key, values) => {
+  for (const value of values) {
+    const given = key === 'sync.schedule' ? JSON.stringify(value) : value
+    expect(refusal(withKey(key, given)), given).toMatch(new RegExp(`${key}.* is .*, expected `))
+  }
+})
+
 test('a key is named by a file or a variable, and by nothing else', () => {
   for (const uri of [
     '',
@@ -118,6 +133,21 @@ test('the example of docs/config.md is read as it says', () => {
       sweepHours: 24,
       floorBytesPerSecond: 128,
       requestsPerSecond: 20,
+      schedule: '30 1 * * *',
+      jitterSeconds: 300,
+      windows: [
+        { days: new Set([1, 2, 3, 4, 5]), from: 20 * 60, to: 6 * 60 },
+        { days: new Set([6, 0]), from: 0, to: 24 * 60 },
+      ],
+      bandwidth: [
+        {
+          hours: { days: new Set([1, 2, 3, 4, 5]), from: 20 * 60, to: 22 * 60 },
+          bytesPerSecond: 512 * 1024,
+        },
+        { hours: undefined, bytesPerSecond: 4 * 2 ** 20 },
+      ],
+      runBytes: undefined,
+      monthBytes: 50_000_000_000,
     },
     select: {
       allow: ['serde', 'tokio-*', 'clap@4.*'],
@@ -129,7 +159,16 @@ test('the example of docs/config.md is read as it says', () => {
       pruneIndex: false,
     },
     store: { ...parsed('').store, reserveBytes: 10 * 2 ** 30 },
-    serve: { listen: '0.0.0.0:8377', url: 'http://crates.site.example:8377' },
+    serve: {
+      ...parsed('').serve,
+      listen: '0.0.0.0:8377',
+      url: 'http://crates.site.example:8377',
+    },
+    hooks: {
+      ...parsed('').hooks,
+      command: ['/usr/local/bin/page-someone'],
+      events: ['stale', 'guard'],
+    },
     sign: {
       targets: 'file:keys/targets.key',
       snapshot: 'file:keys/snapshot.key',
@@ -320,7 +359,21 @@ test('every comment of the file that init writes shows the default that holds', 
   const text = configurationText(SIGNED).replaceAll(/^# (?=[a-z-]+ = )/gm, '')
   expect(parsed(text)).toEqual({
     ...parsed(''),
-    sync: { ...parsed('').sync, requestsPerSecond: 100 },
+    sync: {
+      ...parsed('').sync,
+      requestsPerSecond: 100,
+      runBytes: 10_000_000_000,
+      monthBytes: 100_000_000_000,
+    },
+    serve: {
+      ...parsed('').serve,
+      control: '/run/crateferry/control.sock',
+    },
+    hooks: {
+      ...parsed('').hooks,
+      command: ['/usr/local/bin/tell', 'crates'],
+      webhook: 'https://alerts.example/crateferry',
+    },
     // keys have no default: what is shown is where they could lie
     sign: {
       targets: 'file:keys/targets.key',

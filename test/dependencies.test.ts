@@ -8,6 +8,7 @@ const RUN_TIME = [
   '@rgrove/parse-xml',
   'chokidar',
   'commander',
+  'croner',
   'csv-parse',
   'graceful-fs',
   'p-queue',

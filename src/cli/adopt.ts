@@ -3,13 +3,13 @@ import { resolve, sep } from 'node:path'
 import { MirrorError, quoted } from '../error.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { type AdoptReport, adopt } from '../sync/adopt.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { bytesText, EXIT } from './report.ts'
 import { asWriter, type Outcome, syncSettings } from './writing.ts'
 
 /** `crateferry adopt DIR`: what another tool has fetched need not be fetched again. */
 export async function adoptCommand(context: Context, folder: string): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const from = directoryApart(resolve(context.cwd, folder), mirror)
   const settings = syncSettings(config, mirror)
   const outcome = await asWriter(context, { command: 'adopt', mirror, settings }, async run =>

@@ -13,7 +13,7 @@ import {
 import type { BagReport, Exporting } from '../bundle/export-bag.ts'
 import { readWantFile } from '../bundle/want-file.ts'
 import { MirrorError } from '../error.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { exportWish, TOOL, type WishOptions } from './export-wish.ts'
 import { carryingLine, ProgressLine } from './progress.ts'
 import { bytesText, durationText, failure } from './report.ts'
@@ -30,7 +30,7 @@ export interface ExportOptions extends WishOptions {
 
 /** `crateferry bundle plan`: what an export would write, and how much of everything that is. */
 export async function bundlePlanCommand(context: Context, options: WishOptions): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const exporting = exportingOf(context, mirror.root)
   using _line = new ProgressLine(carryingLine(exporting.carrying), context.out)
   const drafted = await draft(exporting, exportWish(context, mirror.root, config, options))
@@ -79,7 +79,7 @@ export async function bundleExportCommand(
   context: Context,
   options: ExportOptions,
 ): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const { root } = mirror
   const exporting = exportingOf(context, root)
   using _line = new ProgressLine(carryingLine(exporting.carrying), context.out)

@@ -20,7 +20,7 @@ import { type Instant, instantOf } from '../trust/instant.ts'
 import { vouchedByKept } from '../trust/kept.ts'
 import type { Vouched } from '../trust/refresh.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { TOOL } from './export-wish.ts'
 import { acceptedBy, type ImportOptions, takingOf } from './import-options.ts'
 import { bytesText, EXIT, failure } from './report.ts'
@@ -34,7 +34,7 @@ export async function bundleImportCommand(
   folders: readonly string[],
   options: ImportOptions,
 ): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   if (mirror.marker.trust !== 'tuf') {
     throw new MirrorError('usage', `${mirror.root} pins no root, so it cannot verify a bundle`)
   }

@@ -4,7 +4,7 @@ import { Arrivals } from '../bundle/arrivals.ts'
 import { Watch } from '../daemon/places.ts'
 import { MirrorError } from '../error.ts'
 import { bundleImportCommand } from './bundle-import.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { EXIT, failure } from './report.ts'
 
 /**
@@ -15,7 +15,7 @@ export async function bundleWatchCommand(
   context: Context,
   folders: readonly string[],
 ): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const inbox = config.bundle.inbox.map(folder => resolve(mirror.root, folder))
   const media = config.bundle.media.map(folder => resolve(mirror.root, folder))
   const given = folders.map(folder => resolve(context.cwd, folder))
@@ -30,11 +30,11 @@ export async function bundleWatchCommand(
   context.out.say(`watching ${[...inbox, ...given, ...media].join(', ')}; stop with Ctrl-C`)
   try {
     for (;;) {
-      const { ready, isWaiting } = arrivals.look(await watch.next(context.signal))
-      if (isWaiting) {
-        await pause(context.signal)
-        watch.look()
-      }
+      await pause(context.signal)
+      const folders = watch.due()
+      if (folders === undefined) continue
+      const { ready, isWaiting } = arrivals.look(folders)
+      if (isWaiting) watch.look()
       for (const arrival of ready) {
         const exit = await importOne(context, arrival.place)
         // where another process has the mirror it is tried at the next look
@@ -47,7 +47,8 @@ export async function bundleWatchCommand(
   }
 }
 
-async function importOne(context: Context, place: string): Promise<number> {
+/** The exit code of the import, which is told; a refusal is a result like any other. */
+export async function importOne(context: Context, place: string): Promise<number> {
   try {
     const exit = await bundleImportCommand(context, [place], {})
     context.out.say(`${place}: exit ${exit}`)

@@ -1,14 +1,12 @@
 import { mirrorUrl } from '../registry/config-json.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 
 /** `crateferry cargo-config`: what goes into a client's `$CARGO_HOME/config.toml`. */
 export async function cargoConfigCommand(
   context: Context,
   options: { readonly url?: string },
 ): Promise<number> {
-  const url = mirrorUrl(
-    options.url ?? (await openConfigured(mirrorFolder(context))).config.serve.url,
-  )
+  const url = mirrorUrl(options.url ?? (await openConfigured(context)).config.serve.url)
   const config = cargoConfig(url)
   context.out.result({ url, config }, [config.trimEnd()])
   return 0

@@ -4,6 +4,8 @@ import { wholeNumber } from './amounts.ts'
 import { addBundleCommands } from './bundle.ts'
 import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
+import { ctlCommand } from './ctl.ts'
+import { daemonCommand } from './daemon.ts'
 import { demoCommand } from './demo.ts'
 import { documented, exitCodesText } from './help.ts'
 import { initCommand } from './init.ts'
@@ -11,6 +13,7 @@ import { keyNewCommand, keyShowCommand } from './key.ts'
 import { pruneCommand } from './prune.ts'
 import { EXIT, EXIT_WORDS, failure } from './report.ts'
 import { rootNewCommand } from './root.ts'
+import { runsCommand } from './runs.ts'
 import { serveCommand } from './serve.ts'
 import { signCommand } from './sign.ts'
 import { stopOnSignals } from './signals.ts'
@@ -161,6 +164,28 @@ function addCommands(program: Command, context: () => Context): void {
   })
     .option('--listen <address:port>', 'where to listen; else serve.listen of its configuration')
     .action(options => run(c => serveCommand(c, options))())
+
+  documented(program.command('daemon'), {
+    does: 'keep the mirror: sync on schedule, take what arrives, serve, until it is stopped',
+    example: 'crateferry daemon --mirror /srv/crateferry',
+    exits: [0, 10, 21, 30, 64],
+  })
+    .option('--listen <address:port>', 'where to listen; else serve.listen of its configuration')
+    .action(options => run(c => daemonCommand(c, options))())
+
+  documented(program.command('ctl <verb>'), {
+    does: 'ask the running daemon: sync-now, pause, resume, reload, runs, status',
+    example: 'crateferry ctl sync-now --mirror /srv/crateferry',
+    exits: [0, 10, 21, 64],
+  }).action(verb => run(c => ctlCommand(c, verb))())
+
+  documented(program.command('runs'), {
+    does: 'show what ran lately and how it ended, the newest last',
+    example: 'crateferry runs --last 100 --json --mirror mirror',
+    exits: [0, 10, 21, 64],
+  })
+    .option('--last <n>', 'so many runs; else 20', wholeNumber)
+    .action(options => run(c => runsCommand(c, options))())
 
   documented(program.command('cargo-config'), {
     does: "print the config.toml that makes a client's cargo use the mirror",

@@ -10,6 +10,7 @@ import { RegistryObserver } from '../sync/observe-registry.ts'
 import type { Run } from '../sync/run.ts'
 import { readNames } from '../upstream/names-file.ts'
 import { sparseRegistry } from '../upstream/sparse-registry.ts'
+import type { Traffic } from '../upstream/traffic.ts'
 import { requireSecure } from './init-observed.ts'
 import { httpClient } from './writing.ts'
 
@@ -17,7 +18,7 @@ import { httpClient } from './writing.ts'
 export async function withObserver<Result>(
   config: Config,
   run: Run,
-  { isSweepAsked }: { readonly isSweepAsked: boolean },
+  { isSweepAsked, traffic }: { readonly isSweepAsked: boolean; readonly traffic: Traffic },
   work: (observer: RegistryObserver) => Promise<Result>,
 ): Promise<Result> {
   const { mirror } = run.writer
@@ -32,7 +33,7 @@ export async function withObserver<Result>(
   requireSecure(artifacts, 'upstream.artifacts')
   const registry = sparseRegistry(
     { index, artifacts, feeds, dump, advisories },
-    httpClient(config, mirror.root),
+    httpClient(config, mirror.root, traffic),
   )
   setFlagsFromString(SMALL_HEAP)
   try {

@@ -1,6 +1,6 @@
 import { exportsKept, forgetExport } from '../bundle/exports.ts'
 import { type PruneReport, prune } from '../sync/prune.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { bytesText } from './report.ts'
 import { asWriter, syncSettings } from './writing.ts'
 
@@ -14,7 +14,7 @@ export async function pruneCommand(
   context: Context,
   { dryRun: isDryRun = false, yes: isConfirmed = false }: PruneCommandOptions,
 ): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const { keepDays } = config.store
   const exported = exportsKept(mirror.root, {
     keepDays: config.bundle.keepBaseDays,

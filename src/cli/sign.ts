@@ -1,7 +1,7 @@
 import { MirrorError } from '../error.ts'
 import { NOBODY, recover } from '../sync/recover.ts'
 import { type SiteReport, signSite } from '../sync/site.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { readGiven } from './given-file.ts'
 import { siteKeys } from './site-keys.ts'
 import { asWriter, type Outcome, syncSettings } from './writing.ts'
@@ -12,7 +12,7 @@ export interface SignOptions {
 
 /** `crateferry sign [--root FILE]`: the published tree into the site's own chain. No network. */
 export async function signCommand(context: Context, options: SignOptions): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const keys = siteKeys(context, mirror.root, config)
   if (keys === undefined) {
     throw new MirrorError(

@@ -1,98 +1,59 @@
-import { statfsSync } from 'node:fs'
 import type { Config } from '../config.ts'
-import { MirrorError } from '../error.ts'
-import type { Checksum } from '../registry/checksum.ts'
-import { readChain } from '../store/chain-files.ts'
-import type { Marker } from '../store/mirror.ts'
-import { readObservation, type Sweep } from '../store/observation.ts'
-import { type PendingImport, readPending } from '../store/pending.ts'
-import { readWithdrawn, type Withdrawal, withdrawalText } from '../store/quarantine.ts'
-import { lastRuns, type RunRecord } from '../store/runs.ts'
-import { isConfirmed, readSightings, type Sightings } from '../store/sightings.ts'
-import {
-  type MetadataVersions,
-  readNext,
-  readPublished,
-  type Snapshot,
-  shownTree,
-} from '../store/snapshot.ts'
-import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
-import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
-import { type Book, readBook } from '../trust/book.ts'
-import { vouchedByKept } from '../trust/kept.ts'
-import type { Vouched } from '../trust/refresh.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import type { Marker, Mirror } from '../store/mirror.ts'
+import type { Sweep } from '../store/observation.ts'
+import type { PendingImport } from '../store/pending.ts'
+import { withdrawalText } from '../store/quarantine.ts'
+import type { RunRecord } from '../store/runs.ts'
+import { isConfirmed, type Sightings } from '../store/sightings.ts'
+import type { MetadataVersions } from '../store/snapshot.ts'
+import type { SelectionStatus } from '../sync/selection-status.ts'
+import { type Context, openConfigured } from './context.ts'
+import { type MirrorFacts, mirrorFacts } from './facts.ts'
 import { bytesText, durationText, OBSERVED } from './report.ts'
 
 /** `crateferry status`: what is published, its age and trust, and what waits with which reason. */
 export async function statusCommand(context: Context): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
-  const { root, marker } = mirror
-  const published = readPublished(root)
-  const isNextOpen = readNext(root) !== undefined
-  const runs = lastRuns(root, 5)
-  const { bavail, bsize } = statfsSync(root)
-  const freeBytes = bavail * bsize
-  const ageSeconds = published && (context.now().getTime() - Date.parse(published.at)) / 1000
-  const { sweep } = readObservation(root)
-  const kept = readSightings(root)
-  const withdrawn = readWithdrawn(root)
-  const site = siteOf(root)
-  const selection = await selectionStatus(root, published)
-  const pending = readPending(root)
-  const expires = expiresOf(root)
-  const { reset } = readBook(readChain(root, 'upstream')?.book)
+  const { mirror, config } = await openConfigured(context)
+  const facts = await mirrorFacts(mirror, config, context.now())
+  context.out.result(facts, linesOf(mirror, config, facts, context.now()))
+  return 0
+}
 
-  const lines = [
+function linesOf(
+  { root, marker }: Mirror,
+  config: Config,
+  facts: MirrorFacts,
+  now: Date,
+): string[] {
+  const { published, site, pending, expires, sweep, selection, kept, withdrawn, runs } = facts
+  return [
     `mirror     ${root} (${marker.uuid})`,
     `upstream   ${upstreamText(config)}`,
     `trust      ${trustText(marker)}`,
-    ...resetLines(reset),
-    ...publishedLines(published, ageSeconds),
-    ...siteLines(site, published && shownTree(published).hash),
-    ...(isNextOpen
+    ...resetLines(facts.reset),
+    ...publishedLines(published, facts.ageSeconds),
+    ...siteLines(site, published && (published.pruned?.tree ?? published.tree)),
+    ...(facts.isNextOpen
       ? ['pending    a decided snapshot is not finished; the next sync finishes it']
       : []),
     ...pendingLines(pending),
-    ...ageLines(published, expires, context.now(), config),
+    ...ageLines(facts, expires, now, config),
+    ...freshLines(facts),
     ...(sweep === null ? [] : [`sweep      ${sweepText(sweep)}`]),
     ...selectionLines(selection),
-    `disk       ${bytesText(freeBytes)} free`,
-    ...waitingLines(published),
+    `disk       ${bytesText(facts.freeBytes)} free`,
+    ...waitingLines(facts),
     ...keptLines(kept),
     ...withdrawnLines(withdrawn),
     ...runs.map(runLine),
   ]
-  const { url, index, chain } = config.upstream
-  context.out.result(
-    {
-      mirror: root,
-      trust: { kind: marker.trust, root: marker.root, uuid: marker.uuid },
-      upstream: { url, index, chain },
-      published: published && shown(published),
-      site,
-      ageSeconds,
-      isNextOpen,
-      pending,
-      expires,
-      override: published?.override,
-      reset,
-      sweep,
-      selection,
-      held: published?.held ?? {},
-      absent: published?.absent ?? {},
-      kept,
-      withdrawn: Object.fromEntries(withdrawn),
-      freeBytes,
-      runs,
-    },
-    lines,
-  )
-  return 0
 }
 
-function shown({ n, at, tree, entries, metadata, pruned }: Snapshot): object {
-  return { n, at, tree, entries, metadata, pruned }
+function freshLines({ fresh }: MirrorFacts): string[] {
+  const { checkedAt, isFresh, withinHours } = fresh
+  if (checkedAt === undefined) return []
+  const verdict = isFresh ? 'fresh' : `stale: not within ${withinHours} h`
+  return [`compared   with its source ${checkedAt}, ${verdict}`]
 }
 
 function upstreamText({ upstream: { url, index, chain, trust } }: Config): string {
@@ -104,7 +65,7 @@ function trustText({ trust, root }: Marker): string {
   return trust === 'observed' ? OBSERVED : `pinned root ${root ?? 'none'}`
 }
 
-function publishedLines(published: Snapshot | undefined, ageSeconds = 0): string[] {
+function publishedLines(published: MirrorFacts['published'], ageSeconds = 0): string[] {
   if (published === undefined) return ['published  nothing yet; run sync']
   const { n, at, entries, tree, metadata, pruned } = published
   return [
@@ -117,7 +78,7 @@ function publishedLines(published: Snapshot | undefined, ageSeconds = 0): string
   ]
 }
 
-function resetLines(reset: Book['reset']): string[] {
+function resetLines(reset: MirrorFacts['reset']): string[] {
   return reset === undefined ? [] : [`reset      trust began again ${reset.at}: ${reset.reason}`]
 }
 
@@ -131,21 +92,10 @@ function pendingLines(pending: PendingImport | undefined): string[] {
   ]
 }
 
-/** When the chain that is followed ends; a damaged one is for `verify` to judge. */
-function expiresOf(root: string): Vouched['expires'] | undefined {
-  try {
-    const kept = readChain(root, 'upstream')
-    return kept && vouchedByKept(kept)?.expires
-  } catch (error) {
-    if (error instanceof MirrorError) return undefined
-    throw error
-  }
-}
-
 /** How old what is published has grown: serving never stops for it, so it must be seen. */
 function ageLines(
-  published: Snapshot | undefined,
-  expires: Vouched['expires'] | undefined,
+  { published, override }: MirrorFacts,
+  expires: MirrorFacts['expires'],
   now: Date,
   { bundle }: Config,
 ): string[] {
@@ -157,7 +107,6 @@ function ageLines(
     days > 0
       ? `metadata expired ${Math.floor(days)} d ago, imports take ${bundle.staleDays} d`
       : `metadata until ${first}`
-  const { override } = published
   return [
     `age        ${age}; root until ${root}`,
     ...(override
@@ -173,16 +122,16 @@ function sweepText({ started, closed, settled }: Sweep): string {
     : `closed ${closed}, its snapshot is not published yet`
 }
 
-function waitingLines(published: Snapshot | undefined): string[] {
-  const held = Object.entries(published?.held ?? {}).map(
+function waitingLines({ held, absent }: MirrorFacts): string[] {
+  const waiting = Object.entries(held).map(
     ([path, { reason, since, tries }]) =>
       `held       ${path} since ${since}, tried ${tries} times: ${reason}`,
   )
-  const absent = Object.values(published?.absent ?? {}).map(
+  const gone = Object.values(absent).map(
     ({ crate, version, first, last, status }) =>
       `absent     ${crate}@${version}: status ${status}, first ${first}, last ${last}`,
   )
-  return [...held, ...absent]
+  return [...waiting, ...gone]
 }
 
 /** What upstream no longer has, and is kept until that is sure. */
@@ -195,8 +144,8 @@ function keptLines(kept: Sightings): string[] {
   })
 }
 
-function withdrawnLines(withdrawn: ReadonlyMap<Checksum, Withdrawal>): string[] {
-  return [...withdrawn].map(
+function withdrawnLines(withdrawn: MirrorFacts['withdrawn']): string[] {
+  return Object.entries(withdrawn).map(
     ([checksum, one]) => `withdrawn  ${withdrawalText(one)} (sha256 ${checksum})`,
   )
 }
@@ -205,17 +154,7 @@ function runLine({ at, command, exit, seconds }: RunRecord): string {
   return `run        ${at} ${command}: exit ${exit} after ${seconds} s`
 }
 
-/** The site's own chain; an odd one is for `verify` to judge, and status goes on. */
-function siteOf(root: string): SiteStatement | { readonly damaged: string } | undefined {
-  try {
-    return siteStatement(root)
-  } catch (error) {
-    if (error instanceof MirrorError) return { damaged: error.message }
-    throw error
-  }
-}
-
-function siteLines(site: ReturnType<typeof siteOf>, tree: string | undefined): string[] {
+function siteLines(site: MirrorFacts['site'], tree: string | undefined): string[] {
   if (site === undefined) return []
   if ('damaged' in site) return [`site       ${site.damaged}`]
   const state = site.tree === tree ? 'signs what is published' : 'signs an earlier tree: run sign'

@@ -4,11 +4,13 @@ import { type DryRun, dryRun, dryRunObserved } from '../sync/dry-run.ts'
 import { syncObserved, UNSIGNED } from '../sync/observe.ts'
 import type { Accepted, Run } from '../sync/run.ts'
 import { type SyncReport, sync } from '../sync/sync.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import type { Traffic } from '../upstream/traffic.ts'
+import { limitFor } from './byte-limits.ts'
+import { type Context, openConfigured } from './context.ts'
 import { withObserver } from './observing.ts'
 import { bytesText, EXIT, OBSERVED } from './report.ts'
 import { requireSigning, type SiteOutcome, signAfterSync } from './sign-after-sync.ts'
-import { asWriter, type Outcome, syncSettings, withUpstream } from './writing.ts'
+import { asWriter, type Outcome, syncSettings, trafficFor, withUpstream } from './writing.ts'
 
 export interface SyncOptions {
   readonly dryRun?: boolean
@@ -23,9 +25,10 @@ export interface SyncOptions {
 
 /** `crateferry sync`: one pass. */
 export async function syncCommand(context: Context, options: SyncOptions): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   if (config.select.pruneIndex) requireSigning(context, mirror.root, config)
-  const { limitBytes } = options
+  const limitBytes = limitFor(context, { mirror, config, given: options.limitBytes })
+  const traffic = trafficFor(context, config)
   const outcome = await asWriter(
     context,
     {
@@ -33,12 +36,13 @@ export async function syncCommand(context: Context, options: SyncOptions): Promi
       mirror,
       settings: syncSettings(config, mirror),
       accepted: acceptedBy(options),
+      traffic,
       ...(limitBytes !== undefined && { limitBytes }),
     },
     run =>
       config.upstream.trust === 'observed'
-        ? observed(context, config, run, options)
-        : withUpstream(config, mirror, async upstream => {
+        ? observed(context, config, run, { ...options, traffic })
+        : withUpstream(config, mirror, traffic, async upstream => {
             if (options.dryRun) return toldDryRun(context, await dryRun(run, upstream))
             const report = await sync(run, upstream)
             return told(context, report, await signAfterSync(context, config, run))
@@ -51,9 +55,13 @@ async function observed(
   context: Context,
   config: Config,
   run: Run,
-  { dryRun = false, sweep: isSweepAsked = false }: SyncOptions,
+  {
+    dryRun = false,
+    sweep: isSweepAsked = false,
+    traffic,
+  }: SyncOptions & { readonly traffic: Traffic },
 ): Promise<Outcome> {
-  return await withObserver(config, run, { isSweepAsked }, async observer => {
+  return await withObserver(config, run, { isSweepAsked, traffic }, async observer => {
     if (dryRun) return toldDryRun(context, await dryRunObserved(run, observer))
     const report = await syncObserved(run, observer, UNSIGNED)
     return told(context, report, await signAfterSync(context, config, run))

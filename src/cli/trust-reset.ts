@@ -3,7 +3,7 @@ import { sha256 } from '../registry/checksum.ts'
 import { dropFromChain, keepInChain, readChain } from '../store/chain-files.ts'
 import { bookBytes } from '../trust/book.ts'
 import { instantOf } from '../trust/instant.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { asWriter, syncSettings } from './writing.ts'
 
 export interface ResetOptions {
@@ -17,7 +17,7 @@ export interface ResetOptions {
  * fingerprint is typed in.
  */
 export async function trustResetCommand(context: Context, options: ResetOptions): Promise<number> {
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const { fingerprint, reason } = options
   const kept = readChain(mirror.root, 'upstream')
   const pinned = kept?.roots.find(bytes => sha256(bytes) === mirror.marker.root)

@@ -9,7 +9,7 @@ import { DirectoryObserver } from '../sync/observe-directory.ts'
 import { signPublished } from '../sync/sign.ts'
 import { type ChainKeys, foundRoot } from '../trust/sign.ts'
 import { directoryUpstream } from '../upstream/directory.ts'
-import { type Context, openConfigured } from './context.ts'
+import { type Context, openConfiguredAt } from './context.ts'
 import { makeKeys, readKeys } from './key-folder.ts'
 import { refuseKeysInPublic } from './key-place.ts'
 import { told } from './sync.ts'
@@ -39,7 +39,7 @@ export async function upstreamCommand(
   const keys = existsSync(join(root, MARKER))
     ? readKeys(keyFolder)
     : await found(context, root, keyFolder)
-  const { mirror, config } = await openConfigured(root)
+  const { mirror, config } = await openConfiguredAt(root)
   const settings = { ...syncSettings(config, mirror), origin: false }
   const upstream = directoryUpstream(from)
   const outcome = await asWriter(context, { command: 'upstream', mirror, settings }, async run => {

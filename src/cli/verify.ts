@@ -6,11 +6,11 @@ import { type Mender, repair } from '../sync/repair.ts'
 import { Progress, type Run } from '../sync/run.ts'
 import { type Target, verify } from '../sync/verify.ts'
 import { type Fault, type Finding, isFault } from '../sync/verify-finding.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { withObserver } from './observing.ts'
 import { ProgressLine, runLine } from './progress.ts'
 import { EXIT } from './report.ts'
-import { asWriter, syncSettings, withUpstream } from './writing.ts'
+import { asWriter, syncSettings, trafficFor, withUpstream } from './writing.ts'
 
 export interface VerifyOptions {
   readonly index?: boolean
@@ -24,7 +24,7 @@ export async function verifyCommand(
   options: VerifyOptions,
 ): Promise<number> {
   const target = targetOf(crates, options)
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const progress = new Progress()
   const look = {
     target,
@@ -52,7 +52,7 @@ export async function verifyCommand(
       const mend = async (
         upstream: Parameters<typeof repair>[1],
       ): Promise<Awaited<ReturnType<typeof repair>>> => repair(run, upstream, findings)
-      const { mended, left } = await withSource(config, run, mend)
+      const { mended, left } = await withSource(context, config, run, mend)
       for (const { what } of left) context.out.say(`not mended: ${what}`)
       const exit = concluded(context, { faults, mended, left })
       return { exit, facts: { faults: faults.length, mended, left: left.length } }
@@ -63,15 +63,19 @@ export async function verifyCommand(
 
 /** Lends whatever this mirror is filled from, where it can be asked at all. */
 async function withSource<Result>(
+  context: Context,
   config: Config,
   run: Run,
   work: (source: Mender | undefined) => Promise<Result>,
 ): Promise<Result> {
   const { url, trust } = config.upstream
-  if (trust === 'observed') return await withObserver(config, run, { isSweepAsked: false }, work)
+  const traffic = trafficFor(context, config)
+  if (trust === 'observed') {
+    return await withObserver(config, run, { isSweepAsked: false, traffic }, work)
+  }
   return url === undefined
     ? await work(undefined)
-    : await withUpstream(config, run.writer.mirror, work)
+    : await withUpstream(config, run.writer.mirror, traffic, work)
 }
 
 function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {

@@ -7,7 +7,7 @@ import { pruneAgain } from '../sync/prune-again.ts'
 import { NOBODY, recover } from '../sync/recover.ts'
 import type { Run } from '../sync/run.ts'
 import { entriesEver, type Named, withdrawEntries } from '../sync/withdraw.ts'
-import { type Context, mirrorFolder, openConfigured } from './context.ts'
+import { type Context, openConfigured } from './context.ts'
 import { signAfterSync } from './sign-after-sync.ts'
 import { asWriter, type Outcome, syncSettings } from './writing.ts'
 
@@ -23,7 +23,7 @@ export async function withdrawCommand(
   { reason, restore: isRestore = false }: WithdrawOptions,
 ): Promise<number> {
   const named = versions.map(parseNamed)
-  const { mirror, config } = await openConfigured(mirrorFolder(context))
+  const { mirror, config } = await openConfigured(context)
   const settings = syncSettings(config, mirror)
   const command = isRestore ? 'withdraw --restore' : 'withdraw'
   const outcome = await asWriter(context, { command, mirror, settings }, async run => {

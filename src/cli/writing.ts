@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { Config } from '../config.ts'
+import { rateAt } from '../daemon/bandwidth.ts'
 import { MirrorError } from '../error.ts'
 import { Landing } from '../store/landing.ts'
 import { acquireLock } from '../store/lock.ts'
@@ -8,6 +9,7 @@ import { Writer } from '../store/writer.ts'
 import { type Accepted, Progress, type Run, type SyncSettings } from '../sync/run.ts'
 import { HttpClient } from '../upstream/http.ts'
 import { signedRepository } from '../upstream/signed-repository.ts'
+import { Traffic } from '../upstream/traffic.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { readCaFile } from './ca-file.ts'
 import { type Context, VERSION } from './context.ts'
@@ -42,6 +44,8 @@ export async function asWriter(
     readonly settings: SyncSettings
     readonly accepted?: Accepted
     readonly limitBytes?: number
+    /** Of what it fetches: the record tells how much came. */
+    readonly traffic?: Traffic
   },
   work: (run: Run) => Promise<Outcome>,
 ): Promise<Outcome> {
@@ -51,6 +55,7 @@ export async function asWriter(
   await using lock = await acquireLock(mirror, { command, signal: context.signal, now: started })
   const writer = new Writer(mirror, lock.owner)
   const progress = new Progress()
+  context.daemon?.onRun(command, progress)
   const run: Run = {
     writer,
     landing: new Landing(writer),
@@ -62,16 +67,20 @@ export async function asWriter(
     now: context.now,
   }
   const { reason } = run.accepted
-  const told = reason === undefined ? {} : { reason }
+  const before = options.traffic?.received ?? 0
+  const told = (): object => ({
+    ...(reason !== undefined && { reason }),
+    ...(options.traffic && { received: options.traffic.received - before }),
+  })
   using _line = new ProgressLine(runLine(progress), context.out)
   try {
     const outcome = await work(run)
-    keep(outcome.exit, { ...told, ...outcome.facts })
+    keep(outcome.exit, { ...told(), ...outcome.facts })
     return outcome
   } catch (error) {
     const { exit, line } = failure(error, {})
     // who lost the lock writes nothing more
-    if (exit !== EXIT.busy) keep(exit, { ...told, error: line })
+    if (exit !== EXIT.busy) keep(exit, { ...told(), error: line })
     throw error
   }
 }
@@ -93,6 +102,7 @@ export function syncSettings(config: Config, { root }: Mirror): SyncSettings {
 export async function withUpstream<Result>(
   config: Config,
   mirror: Mirror,
+  traffic: Traffic,
   work: (upstream: Upstream) => Promise<Result>,
 ): Promise<Result> {
   const { url, chain } = config.upstream
@@ -102,7 +112,7 @@ export async function withUpstream<Result>(
       `${mirror.root} has no upstream.url in its configuration: it is filled by bundles only`,
     )
   }
-  const upstream = signedRepository(url, httpClient(config, mirror.root), { chain })
+  const upstream = signedRepository(url, httpClient(config, mirror.root, traffic), { chain })
   try {
     return await work(upstream)
   } finally {
@@ -110,10 +120,15 @@ export async function withUpstream<Result>(
   }
 }
 
+/** What a run's transfers share: the daemon's, or its own at the rates of its configuration. */
+export function trafficFor({ daemon, now }: Context, { sync }: Config): Traffic {
+  return daemon?.traffic ?? new Traffic(() => rateAt(sync.bandwidth, now()))
+}
+
 const OBSERVING_RATE = 100
 
 /** The client as the configuration has it; its paths are relative to the mirror's `root`. */
-export function httpClient(config: Config, root: string): HttpClient {
+export function httpClient(config: Config, root: string, traffic?: Traffic): HttpClient {
   const { contact, redirectHosts, proxy, noProxy, caFile } = config.upstream
   const { connections, tries, connectSeconds, requestSeconds, floorBytesPerSecond } = config.sync
   // who observes asks a public registry for every file it has: at a walk, unless told otherwise
@@ -123,6 +138,7 @@ export function httpClient(config: Config, root: string): HttpClient {
     noProxy,
     ca: caFile === undefined ? undefined : readCaFile(resolve(root, caFile)),
     requestsPerSecond: config.sync.requestsPerSecond ?? (isObserving ? OBSERVING_RATE : undefined),
+    ...(traffic && { traffic }),
     userAgent: `crateferry/${VERSION} (${contact ?? 'no contact configured'})`,
     connections,
     tries,

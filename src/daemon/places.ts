@@ -1,6 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { watch } from 'chokidar'
 
 /** Places that something arrives in: folders, and mount points while something is mounted there. */
@@ -22,6 +21,7 @@ export class Watch implements AsyncDisposable {
   readonly #watcher: ReturnType<typeof watch>
   #isDue = true
   #mounted = ''
+  #lookedAt = 0
 
   constructor(places: Places) {
     this.#places = places
@@ -35,18 +35,16 @@ export class Watch implements AsyncDisposable {
     this.#isDue = true
   }
 
-  /** Where to look now; resolves when something may have changed. @throws what `signal` was aborted with */
-  async next(signal: AbortSignal): Promise<readonly string[]> {
-    for (const end = performance.now() + ANYHOW_MS; performance.now() < end; ) {
-      signal.throwIfAborted()
-      const mounted = this.#places.media.filter(isMounted)
-      const isChanged = mounted.join('\n') !== this.#mounted
-      this.#mounted = mounted.join('\n')
-      if (this.#isDue || isChanged) break
-      await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted())
-    }
+  /** Where to look now; undefined: nothing may have changed. Ask about once a second. */
+  due(): readonly string[] | undefined {
+    const mounted = this.#places.media.filter(isMounted)
+    const isChanged = mounted.join('\n') !== this.#mounted
+    this.#mounted = mounted.join('\n')
+    const now = performance.now()
+    if (!this.#isDue && !isChanged && now - this.#lookedAt < ANYHOW_MS) return undefined
     this.#isDue = false
-    return [...this.#places.folders, ...this.#places.media.filter(isMounted)]
+    this.#lookedAt = now
+    return [...this.#places.folders, ...mounted]
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

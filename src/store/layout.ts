@@ -51,6 +51,8 @@ export const OBSERVATION = 'state/observation.json'
 export const SIGHTINGS = 'state/sightings.json'
 export const OBSERVED = 'state/observed.jsonl'
 export const RUNS = 'state/runs.jsonl'
+/** The runs before those. */
+export const RUNS_BEFORE = 'state/runs.before.jsonl'
 export const SNAPSHOTS = 'state/snapshots'
 export const SELECTED = 'state/selected'
 /** What an import waits for. */

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { MirrorError } from '../error.ts'
 import type { Checksum } from '../registry/checksum.ts'
 import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, nameOfPath, prefixOfPath } from '../registry/sparse-path.ts'
@@ -10,6 +9,7 @@ import { type Outcome, obtainArtifact } from './artifact.ts'
 import { Downloads } from './downloads.ts'
 import { type Examined, examineAll } from './examine.ts'
 import { guardSpace } from './guards.ts'
+import { LimitReached } from './limit-reached.ts'
 import type { Change } from './plan.ts'
 import type { Run, Source } from './run.ts'
 
@@ -244,8 +244,7 @@ class CratesUnderWay implements Fetched {
     const { bytes } = this.#run.progress
     const { limitBytes } = this.#run
     if (limitBytes !== undefined && bytes >= limitBytes) {
-      throw new MirrorError(
-        'incomplete',
+      throw new LimitReached(
         `the byte limit of this run is reached (${bytes} of ${limitBytes}); run sync again`,
       )
     }

@@ -11,6 +11,7 @@ import type { Host } from './host.ts'
 import { LIMITS } from './limits.ts'
 import { refusedBy } from './proxy.ts'
 import type { HttpTimes } from './retry.ts'
+import type { Traffic } from './traffic.ts'
 import type { ArtifactBody } from './upstream.ts'
 import { type Place, shown } from './url-policy.ts'
 import { isSocketClosed, named } from './wire-errors.ts'
@@ -27,6 +28,7 @@ export interface ExchangeOptions {
   readonly host: Host
   readonly headers: readonly string[]
   readonly times: HttpTimes
+  readonly traffic: Traffic
   readonly signal: AbortSignal
 }
 
@@ -56,6 +58,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   #begun = 0
   #isFreeRetryLeft: boolean
   #timer: NodeJS.Timeout | undefined
+  /** While our own rate holds this body back. */
+  #brake: NodeJS.Timeout | undefined
+  /** How many hold it back: its reader, the rate. */
+  #holds = 0
   /** Undefined until a connection is ours. */
   #controller: Controller | undefined
   #isAnswerBegun = false
@@ -132,12 +138,14 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Controller, chunk: Buffer): void {
     this.#received += chunk.length
+    this.#options.traffic.took(chunk.length)
     if (this.#taken === undefined) {
       if (this.#received > LIMITS.discardedBytes) controller.abort(new Error('of no use'))
     } else if (this.#received > this.#taken.wireBytesMax) {
       controller.abort(this.#tooMuch(this.#taken))
     } else {
       this.#sink?.take(chunk)
+      this.#slowDown()
     }
   }
 
@@ -175,15 +183,37 @@ class Exchange implements Dispatcher.DispatchHandler {
       return new Whole({ resolve: took, reject }, { offset, keepsCut: isArtifact, decode })
     }
     const chunks = new Chunks({
-      pause: () => {
-        this.#wasHeldBack = true
-        this.#controller?.pause()
-      },
-      resume: () => this.#controller?.resume(),
+      pause: () => this.#hold(),
+      resume: () => this.#release(),
       abort: () => this.#giveUp(new Error('the reader left')),
     })
     resolve({ next: 'took', body: { offset, chunks }, taken })
     return chunks
+  }
+
+  #slowDown(): void {
+    if (this.#brake !== undefined) return
+    const ms = this.#options.traffic.heldMs(performance.now())
+    if (ms === 0) return
+    this.#hold()
+    this.#brake = setTimeout(() => this.#goOn(), ms)
+  }
+
+  #goOn(): void {
+    this.#brake = undefined
+    this.#slowDown()
+    this.#release()
+  }
+
+  #hold(): void {
+    this.#wasHeldBack = true
+    this.#holds += 1
+    if (this.#holds === 1) this.#controller?.pause()
+  }
+
+  #release(): void {
+    this.#holds -= 1
+    if (this.#holds === 0) this.#controller?.resume()
   }
 
   readonly #gunzip: Decode = pieces => {
@@ -242,6 +272,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #close(): void {
     clearTimeout(this.#timer)
+    clearTimeout(this.#brake)
     aborts.remove(this.#options.signal, this.#onAbort)
   }
 

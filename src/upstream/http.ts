@@ -7,6 +7,7 @@ import { Host, type HostOptions } from './host.ts'
 import { LIMITS } from './limits.ts'
 import { rangeHeader } from './range.ts'
 import { backoff, HTTP_TIMES, type HttpTimes, wait } from './retry.ts'
+import { Traffic } from './traffic.ts'
 import type { ArtifactBody } from './upstream.ts'
 import { followed, type Place, shown } from './url-policy.ts'
 import { conditionFor, type Validators, validatorsOf } from './validators.ts'
@@ -23,6 +24,8 @@ export interface HttpOptions extends Partial<Omit<EgressOptions, 'times'>> {
   /** For each host, over all transfers. */
   readonly requestsPerSecond?: number | undefined
   readonly random?: () => number
+  /** What it shares with other clients of this process. */
+  readonly traffic?: Traffic
 }
 
 /** What is asked for beside the place. */
@@ -70,6 +73,7 @@ export class HttpClient {
   readonly #bulkHeaders: readonly string[]
   readonly #smallHeaders: readonly string[]
   readonly #redirectHosts: readonly string[]
+  readonly #traffic: Traffic
 
   constructor(options: HttpOptions) {
     const times = { ...HTTP_TIMES, ...options.times }
@@ -78,6 +82,7 @@ export class HttpClient {
     this.#bulkHeaders = ['accept-encoding', 'identity', 'user-agent', userAgent]
     this.#smallHeaders = ['accept-encoding', 'gzip', 'user-agent', userAgent]
     this.#redirectHosts = options.redirectHosts ?? []
+    this.#traffic = options.traffic ?? new Traffic()
     this.#egress = new Egress({ connections: 32, ...options, times })
   }
 
@@ -206,7 +211,8 @@ export class HttpClient {
     const headers = this.#headersFor(asked, route)
     const { times } = this.#host
     const { agent: dispatcher } = this.#egress
-    return exchange(place, asked, { dispatcher, route, host, headers, times, signal })
+    const traffic = this.#traffic
+    return exchange(place, asked, { dispatcher, route, host, headers, times, traffic, signal })
   }
 
   #headersFor(asked: Asked, route: Route): readonly string[] {

@@ -1,0 +1,29 @@
+import { watch } from 'chokidar'
+
+const POLL_MS = 1000
+
+/**
+ * Says when one of some files was written, made or removed. Polls, for an editor that renames and a
+ * link that is turned both change what a watch by inode would no longer see.
+ */
+export class FileWatch implements AsyncDisposable {
+  readonly #watcher: ReturnType<typeof watch>
+  readonly #changed = new Set<string>()
+
+  constructor(files: readonly string[]) {
+    const options = { usePolling: true, interval: POLL_MS, ignoreInitial: true }
+    this.#watcher = watch([...files], options)
+    this.#watcher.on('all', (_event, path) => this.#changed.add(path)).on('error', () => {})
+  }
+
+  /** The files that changed since this was asked last. */
+  take(): readonly string[] {
+    const files = [...this.#changed]
+    this.#changed.clear()
+    return files
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watcher.close()
+  }
+}
