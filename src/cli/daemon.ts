@@ -67,7 +67,8 @@ class Daemon implements AsyncDisposable {
     const { out } = this.#context
     const socket = controlSocket(this.#mirror.root, this.#config)
     this.#open.use(await listenForControl(socket, verb => this.#control(verb)))
-    const [mirror, config] = [this.#mirror, this.#config]
+    const mirror = this.#mirror
+    const config = (): Config => this.#config
     const server = this.#open.use(await openServer(this.#context, { mirror, config, address }))
     out.say(`serving ${mirror.root} at ${server.url}; control socket ${socket}`)
   }

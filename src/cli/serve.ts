@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import { type Config, parseListen } from '../config.ts'
 import { MirrorError } from '../error.ts'
+import type { Readiness } from '../serve/answers.ts'
 import { type RunningServer, startServer } from '../serve/server.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { MirrorReader } from '../store/reader.ts'
 import { type Context, openConfigured } from './context.ts'
+import { freshnessOf } from './facts.ts'
 
 /** `crateferry serve`: until a signal comes, which is a good end. */
 export async function serveCommand(
@@ -14,7 +16,7 @@ export async function serveCommand(
   const { mirror, config } = await openConfigured(context)
   const { out, signal } = context
   const address = options.listen ?? config.serve.listen
-  await using server = await openServer(context, { mirror, config, address })
+  await using server = await openServer(context, { mirror, config: () => config, address })
   out.result({ ok: true, url: server.url, port: server.port }, [
     `serving ${mirror.root} at ${server.url}; for cargo: crateferry cargo-config --url ${server.url}`,
   ])
@@ -25,18 +27,28 @@ export async function serveCommand(
 
 /** The server of a mirror as it is configured. @throws {MirrorError} usage; io where it cannot listen */
 export async function openServer(
-  { out }: Context,
+  { out, now }: Context,
   {
     mirror,
     config,
     address,
-  }: { readonly mirror: Mirror; readonly config: Config; readonly address: string },
+  }: { readonly mirror: Mirror; readonly config: () => Config; readonly address: string },
 ): Promise<RunningServer> {
   const listen = parseListen(address)
   const reader = new MirrorReader(mirror.root)
   const log = (line: string): void => out.say(line)
-  return await startServer({ reader, listen, url: config.serve.url, log }).catch(error => {
+  const readiness = (): Readiness => readinessOf(mirror, config(), now())
+  const { url } = config().serve
+  return await startServer({ reader, listen, url, log, readiness }).catch(error => {
     const { code } = error as NodeJS.ErrnoException
     throw new MirrorError('io', `cannot listen on ${address} (${code})`, { cause: error })
   })
+}
+
+/** A directory that its owner signs is its own source, and no run compares it with another. */
+function readinessOf({ root }: Mirror, config: Config, now: Date): Readiness {
+  const { checkedAt, isFresh, withinHours } = freshnessOf(root, config, now)
+  if (checkedAt === undefined) return { isReady: true, line: 'ready: never compared' }
+  const line = `${isFresh ? 'ready' : 'stale'}: compared with its source ${checkedAt}, wanted within ${withinHours} h`
+  return { isReady: isFresh, line }
 }

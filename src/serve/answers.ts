@@ -26,6 +26,13 @@ interface Refused {
   readonly fault?: string
 }
 
+/** Whether what is published is as fresh as the operator wants it. */
+export interface Readiness {
+  readonly isReady: boolean
+  /** For whoever asks; it holds no paths. */
+  readonly line: string
+}
+
 export type Answer = Found | Refused
 
 /** How a kind of file is told to clients. */
@@ -55,11 +62,19 @@ const LANDING: Refused = { status: 503, line: 'landing: this artifact is being w
 export class Answers {
   readonly #reader: MirrorReader
   readonly #url: () => string
+  readonly #readiness: (() => Readiness) | undefined
   readonly #files = new HashedFiles()
 
-  constructor(reader: MirrorReader, { url }: { readonly url: () => string }) {
+  constructor(
+    reader: MirrorReader,
+    {
+      url,
+      readiness,
+    }: { readonly url: () => string; readonly readiness?: (() => Readiness) | undefined },
+  ) {
     this.#reader = reader
     this.#url = url
+    this.#readiness = readiness
   }
 
   async to(route: Route): Promise<Answer> {
@@ -79,6 +94,10 @@ export class Answers {
         return whole(Buffer.from(ABOUT), { type: TEXT, cache: NEVER })
       case 'config':
         return whole(configJson({ url: this.#url() }), { type: JSON_TYPE, cache: SHORT })
+      case 'health':
+        return whole(Buffer.from('ok\n'), { type: TEXT, cache: NEVER })
+      case 'readiness':
+        return this.#ready()
       case 'index file':
         return await this.#indexFile(route.path)
       case 'index file by hash': {
@@ -99,6 +118,14 @@ export class Answers {
         return NOT_HERE
     }
     return route satisfies never
+  }
+
+  /** Whether clients should be sent here: something is published, and lately compared with its source. */
+  #ready(): Answer {
+    if (this.#reader.published() === undefined) return { status: 503, line: 'nothing is published' }
+    const { isReady, line } = this.#readiness?.() ?? { isReady: true, line: 'ready' }
+    if (!isReady) return { status: 503, line }
+    return whole(Buffer.from(`${line}\n`), { type: TEXT, cache: NEVER })
   }
 
   /**

@@ -7,6 +7,8 @@ import { parseVersion, type Version } from '../registry/version.ts'
 export type Route =
   | { readonly kind: 'about' }
   | { readonly kind: 'config' }
+  | { readonly kind: 'health' }
+  | { readonly kind: 'readiness' }
   | { readonly kind: 'index file'; readonly path: IndexPath }
   | { readonly kind: 'index file by hash'; readonly path: IndexPath; readonly checksum: Checksum }
   | { readonly kind: 'artifact'; readonly prefix: Prefix; readonly checksum: Checksum }
@@ -25,6 +27,8 @@ const SEGMENT = /^[A-Za-z0-9_+.-]{1,255}$/
 export function routeOf(target: string): Route {
   if (!target.startsWith('/')) return { kind: 'malformed' }
   if (target === '/') return { kind: 'about' }
+  if (target === '/healthz') return { kind: 'health' }
+  if (target === '/readyz') return { kind: 'readiness' }
   const segments = target.slice(1).replaceAll(/%2b/gi, '+').split('/')
   const isPlain = segments.every(one => SEGMENT.test(one) && one !== '.' && one !== '..')
   if (!isPlain) return { kind: 'unknown' }

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { MirrorReader } from '../store/reader.ts'
-import { Answers } from './answers.ts'
+import { Answers, type Readiness } from './answers.ts'
 import { refusalOf } from './refusals.ts'
 import { routeOf } from './routes.ts'
 import { type Pace, send, sendLine } from './send.ts'
@@ -12,6 +12,8 @@ export interface ServeOptions {
   /** What config.json says; on loopback the server answers its own address instead. */
   readonly url: string
   readonly log: (line: string) => void
+  /** What `/readyz` says of a published state; without it any state will do. */
+  readonly readiness?: () => Readiness
   readonly limits?: Partial<ServeLimits>
 }
 
@@ -59,7 +61,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const limits = { ...LIMITS, ...options.limits }
   const { host } = options.listen
   let url = options.url
-  const answers = new Answers(options.reader, { url: () => url })
+  const answers = new Answers(options.reader, { url: () => url, readiness: options.readiness })
   const server = limitedServer(limits, (request, response) => {
     // an idle connection that outlives the answer would hold up `close`
     if (!server.listening) response.setHeader('connection', 'close')

@@ -107,6 +107,49 @@ test('an upstream that is gone is asked again, sooner than the schedule, until i
   expect(Date.parse(nextSync ?? '') - Date.now()).toBeLessThan(31_000)
 })
 
+test('it is ready with what was lately compared with its source, and healthy in any case', {
+  timeout,
+}, async () => {
+  await using registry = await Registry.make()
+  const upstream = await serveFolder(registry.public)
+  const mirror = await registry.mirror('mirror', upstream.url)
+  const asked = async (url: string): Promise<[number, string]> => {
+    const answer = await fetch(url)
+    return [answer.status, await answer.text()]
+  }
+  {
+    await using daemon = await Running.of(mirror)
+    await daemon.until(/published snapshot 1/)
+    expect(await asked(`${daemon.url}/healthz`)).toEqual([200, 'ok\n'])
+    const [status, line] = await asked(`${daemon.url}/readyz`)
+    expect([status, line]).toEqual([
+      200,
+      expect.stringMatching(/^ready: compared .*, wanted within 48 h\n$/),
+    ])
+  }
+  await upstream[Symbol.asyncDispose]()
+  const clock = registry.at('clock.mjs')
+  writeFileSync(
+    clock,
+    `const real = globalThis.Date
+const ahead = () => real.now() + 3 * 86400000
+globalThis.Date = class extends real {
+  constructor(...given) { given.length === 0 ? super(ahead()) : super(...given) }
+  static now() { return ahead() }
+}
+`,
+  )
+  await using late = await Running.of(mirror, { NODE_OPTIONS: `--import ${clock}` })
+  await late.until(/stale: not compared with its source for 48 h/)
+  expect(await asked(`${late.url}/readyz`)).toEqual([
+    503,
+    expect.stringMatching(/^stale: compared /),
+  ])
+  // cargo is served all the same
+  expect(await indexFile(late.url, 'fe/rr/ferry-app')).toBe(200)
+  expect(await asked(`${late.url}/healthz`)).toEqual([200, 'ok\n'])
+})
+
 test('what a courier brings is imported while the daemon serves, and hooks are told', {
   timeout,
 }, async () => {
