@@ -55,6 +55,7 @@ const NAMED_BY_HASH: Look = { type: TEXT, cache: IMMUTABLE }
 const ARTIFACT: Look = { type: 'application/gzip', cache: IMMUTABLE, hasRanges: true }
 
 const ABOUT = 'crateferry: a verified mirror of a crates registry; its index is at /index/\n'
+const HEALTHY = 'ok\n'
 const NOT_HERE: Refused = { status: 404, line: 'not here: this mirror has nothing of that name' }
 const LANDING: Refused = { status: 503, line: 'landing: this artifact is being written; ask again' }
 
@@ -95,7 +96,7 @@ export class Answers {
       case 'config':
         return whole(configJson({ url: this.#url() }), { type: JSON_TYPE, cache: SHORT })
       case 'health':
-        return whole(Buffer.from('ok\n'), { type: TEXT, cache: NEVER })
+        return whole(Buffer.from(HEALTHY), { type: TEXT, cache: NEVER })
       case 'readiness':
         return this.#ready()
       case 'index file':
