@@ -150,6 +150,11 @@ const REST = `[sync]
 # The URL that clients use: it stands in config.json, which cargo needs absolute.
 # url = "http://127.0.0.1:8377"
 
+# The server's certificate with its chain, and its private key, in PEM: with them TLS is spoken, and
+# nothing else. Both are read anew when they change.
+# tls-certificate = "/etc/crateferry/tls.crt"
+# tls-key = "/etc/crateferry/tls.key"
+
 # The daemon's control socket.
 # control = "/run/crateferry/control.sock"
 

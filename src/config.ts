@@ -115,6 +115,10 @@ export interface Config {
     readonly listen: string
     /** The URL clients use; it stands in config.json, which cargo needs absolute. */
     readonly url: string
+    /** The server's certificate with its chain, in PEM, relative to the mirror: with it TLS is spoken … */
+    readonly tlsCertificate: string | undefined
+    /** … and its private key. */
+    readonly tlsKey: string | undefined
     /** The daemon's control socket; without it `state/control.sock`. */
     readonly control: string | undefined
     /** What is published counts as fresh so many hours after it was last compared with its source. */
@@ -217,6 +221,8 @@ const DEFAULTS: Config = {
   serve: {
     listen: '127.0.0.1:8377',
     url: 'http://127.0.0.1:8377',
+    tlsCertificate: undefined,
+    tlsKey: undefined,
     control: undefined,
     freshHours: 48,
   },
@@ -289,6 +295,8 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
   serve: {
     listen: address,
     url: httpUrl,
+    tlsCertificate: path,
+    tlsKey: path,
     control: path,
     freshHours: integer(1, 87_600),
   },

@@ -367,6 +367,8 @@ test('every comment of the file that init writes shows the default that holds', 
     },
     serve: {
       ...parsed('').serve,
+      tlsCertificate: '/etc/crateferry/tls.crt',
+      tlsKey: '/etc/crateferry/tls.key',
       control: '/run/crateferry/control.sock',
     },
     hooks: {

@@ -175,7 +175,7 @@ class Daemon implements AsyncDisposable {
 
 /** What the server was opened with stays. */
 function needsRestart({ serve: before }: Config, { serve: now }: Config): string {
-  const keys = ['listen', 'url', 'control'] as const
+  const keys = ['listen', 'url', 'tlsCertificate', 'tlsKey', 'control'] as const
   const changed = keys.filter(key => before[key] !== now[key])
   return changed.length === 0 ? '' : '; what changed of [serve] needs a restart'
 }

@@ -2,9 +2,10 @@ import { once } from 'node:events'
 import { type Config, parseListen } from '../config.ts'
 import { MirrorError } from '../error.ts'
 import type { Readiness } from '../serve/answers.ts'
-import { type RunningServer, startServer } from '../serve/server.ts'
+import { startServer } from '../serve/server.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { MirrorReader } from '../store/reader.ts'
+import { followCertificate, readCertificate } from './certificate.ts'
 import { type Context, openConfigured } from './context.ts'
 import { freshnessOf } from './facts.ts'
 
@@ -21,8 +22,12 @@ export async function serveCommand(
     `serving ${mirror.root} at ${server.url}; for cargo: crateferry cargo-config --url ${server.url}`,
   ])
   if (!signal.aborted) await once(signal, 'abort')
-  await server.close()
   return 0
+}
+
+interface OpenServer extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
 }
 
 /** The server of a mirror as it is configured. @throws {MirrorError} usage; io where it cannot listen */
@@ -33,16 +38,24 @@ export async function openServer(
     config,
     address,
   }: { readonly mirror: Mirror; readonly config: () => Config; readonly address: string },
-): Promise<RunningServer> {
+): Promise<OpenServer> {
   const listen = parseListen(address)
   const reader = new MirrorReader(mirror.root)
   const log = (line: string): void => out.say(line)
   const readiness = (): Readiness => readinessOf(mirror, config(), now())
   const { url } = config().serve
-  return await startServer({ reader, listen, url, log, readiness }).catch(error => {
+  const certificate = readCertificate(mirror.root, config())
+  const options = { reader, listen, url, log, readiness, certificate }
+  const server = await startServer(options).catch(error => {
     const { code } = error as NodeJS.ErrnoException
     throw new MirrorError('io', `cannot listen on ${address} (${code})`, { cause: error })
   })
+  const open = new AsyncDisposableStack()
+  open.use(server)
+  if (certificate) {
+    open.use(followCertificate(server, { root: mirror.root, config: config(), log }))
+  }
+  return { url: server.url, port: server.port, [Symbol.asyncDispose]: () => open.disposeAsync() }
 }
 
 /** A directory that its owner signs is its own source, and no run compares it with another. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 
 /** Why a request is refused whatever it asks for; its connection is closed with the answer. */
 export interface Refusal {
@@ -15,11 +16,18 @@ const BODY: Refusal = { status: 400, line: 'bad request: a body is not expected'
 export function refusalOf(request: IncomingMessage): Refusal | undefined {
   const { method, httpVersion } = request
   if (method !== 'GET' && method !== 'HEAD') return METHOD
+  if (httpVersion === '2.0') return refusalOfStream(request as unknown as Http2ServerRequest)
   const isOld = httpVersion === '1.0' && method === 'GET'
   if (httpVersion !== '1.1' && !isOld) return PROTOCOL
   const hosts = hostsOf(request)
   if (hosts > 1 || (hosts === 0 && !isOld)) return HOST
   return hasBody(request) ? BODY : undefined
+}
+
+/** HTTP/2 says which host in a field of its own (RFC 9113 8.3.1), and whether a body follows. */
+function refusalOfStream({ authority, stream }: Http2ServerRequest): Refusal | undefined {
+  if (authority === undefined || authority === '') return HOST
+  return stream.endAfterHeaders ? undefined : BODY
 }
 
 /** Node keeps the first of several and says nothing of the others; the raw list has them all. */

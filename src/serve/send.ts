@@ -1,4 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
+import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Found } from './answers.ts'
 import { isNotModified, type Part, partOf } from './conditions.ts'
@@ -76,11 +78,16 @@ async function stream(
     }
   }
   try {
-    await pipeline(pieces, response)
+    await pipeline(pieces, writableOf(response))
   } catch (error) {
     // a client that leaves is its own matter; `pipeline` has ended the connection either way
     if (error instanceof FileDamaged) throw error
   }
+}
+
+/** Of HTTP/2 the stream itself: `pipeline` is not told when the answer made of it is destroyed. */
+function writableOf(response: ServerResponse): Writable {
+  return 'stream' in response ? (response.stream as ServerHttp2Stream) : response
 }
 
 /** Drops a client that does not take what it was given in the time that the pace allows. */

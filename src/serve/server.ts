@@ -1,7 +1,11 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Http2SecureServer, Http2ServerRequest } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import type { MirrorReader } from '../store/reader.ts'
 import { Answers, type Readiness } from './answers.ts'
+import { Connections } from './connections.ts'
+import { LIMITS, type ServeLimits } from './limits.ts'
+import { type Certificate, plainServer, secureServer } from './listeners.ts'
 import { refusalOf } from './refusals.ts'
 import { routeOf } from './routes.ts'
 import { type Pace, send, sendLine } from './send.ts'
@@ -15,87 +19,54 @@ export interface ServeOptions {
   /** What `/readyz` says of a published state; without it any state will do. */
   readonly readiness?: () => Readiness
   readonly limits?: Partial<ServeLimits>
+  /** With it the server speaks TLS, and nothing else. */
+  readonly certificate?: Certificate | undefined
 }
-
-/** How long a client may take, and how many there may be. Tests shorten them. */
-interface ServeLimits {
-  readonly headersMs: number
-  readonly requestMs: number
-  readonly keepAliveMs: number
-  /** A client that neither reads nor sends is dropped after this. */
-  readonly silentMs: number
-  readonly pace: Pace
-  readonly checkMs: number
-  readonly drainMs: number
-  readonly connections: number
-  readonly connectionsPerAddress: number
-}
-
-const LIMITS: ServeLimits = {
-  headersMs: 10_000,
-  requestMs: 20_000,
-  keepAliveMs: 15_000,
-  silentMs: 60_000,
-  pace: { graceMs: 30_000, bytesPerSecond: 1024 },
-  checkMs: 1000,
-  drainMs: 10_000,
-  connections: 1024,
-  connectionsPerAddress: 64,
-}
-
-const REQUESTS_PER_CONNECTION = 1000
-const HEADER_BYTES_MAX = 8192
 
 export interface RunningServer extends AsyncDisposable {
   readonly port: number
   readonly url: string
+  /** For connections from now on. @throws {Error} where it is unusable; the one before goes on */
+  renew(certificate: Certificate): void
   /** Idle connections end now, busy ones with their answer or within ten seconds. */
   close(): Promise<void>
 }
 
 /**
- * The registry for cargo and for mirrors further down. There is no 'upgrade' listener: cargo asks
- * for h2c on clear text, and Node would hand every one of its requests to it.
+ * The registry for cargo and for mirrors further down.
+ *
+ * @throws {Error} where it cannot listen, or the certificate is unusable
  */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const limits = { ...LIMITS, ...options.limits }
   const { host } = options.listen
   let url = options.url
   const answers = new Answers(options.reader, { url: () => url, readiness: options.readiness })
-  const server = limitedServer(limits, (request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     // an idle connection that outlives the answer would hold up `close`
-    if (!server.listening) response.setHeader('connection', 'close')
+    if (!server.listening) lastOnItsConnection(request, response)
     serve(request, response, { answers, pace: limits.pace, log: options.log }).catch(error => {
       options.log(`an answer was broken off: ${(error as Error).message}`)
-      request.socket.destroy()
+      response.destroy()
     })
-  })
+  }
+  const { certificate } = options
+  const secure = certificate && secureServer(limits, certificate, listener)
+  const server = secure ?? plainServer(limits, listener)
+  const connections = new Connections(server, limits.connectionsPerAddress)
   const { port } = await listening(server, options.listen)
-  if (isLoopback(host)) url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-  const close = (): Promise<void> => drained(server, limits)
-  return { port, url, close, [Symbol.asyncDispose]: close }
+  if (isLoopback(host)) {
+    url = `${secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
+  }
+  const close = (): Promise<void> => drained(server, connections, limits)
+  const renew = ({ cert, key }: Certificate): void =>
+    secure?.setSecureContext({ cert: Buffer.from(cert), key: Buffer.from(key) })
+  return { port, url, renew, close, [Symbol.asyncDispose]: close }
 }
 
-function limitedServer(
-  limits: ServeLimits,
-  listener: (request: IncomingMessage, response: ServerResponse) => void,
-): Server {
-  const server = createServer(
-    {
-      headersTimeout: limits.headersMs,
-      requestTimeout: limits.requestMs,
-      keepAliveTimeout: limits.keepAliveMs,
-      connectionsCheckingInterval: limits.checkMs,
-      maxHeaderSize: HEADER_BYTES_MAX,
-      insecureHTTPParser: false,
-    },
-    listener,
-  )
-  server.timeout = limits.silentMs
-  server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION
-  server.maxConnections = limits.connections
-  limitPerAddress(server, limits.connectionsPerAddress)
-  return server
+/** HTTP/2 knows no such header: there `close` tells the client itself. */
+function lastOnItsConnection(request: IncomingMessage, response: ServerResponse): void {
+  if (request.httpVersionMajor < 2) response.setHeader('connection', 'close')
 }
 
 function isLoopback(host: string): boolean {
@@ -103,7 +74,7 @@ function isLoopback(host: string): boolean {
 }
 
 async function listening(
-  server: Server,
+  server: Server | Http2SecureServer,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<AddressInfo> {
   await new Promise<void>((resolve, reject) => {
@@ -116,34 +87,21 @@ async function listening(
   return server.address() as AddressInfo
 }
 
-function limitPerAddress(server: Server, most: number): void {
-  const open = new Map<string, number>()
-  server.on('connection', (socket: Socket) => {
-    const address = socket.remoteAddress ?? ''
-    const count = (open.get(address) ?? 0) + 1
-    if (count > most) {
-      socket.destroy()
-      return
-    }
-    open.set(address, count)
-    socket.once('close', () => {
-      const left = (open.get(address) ?? 1) - 1
-      if (left === 0) open.delete(address)
-      else open.set(address, left)
-    })
-  })
-}
-
 const IDLE_MS = 100
 
-async function drained(server: Server, { drainMs }: ServeLimits): Promise<void> {
+async function drained(
+  server: Server | Http2SecureServer,
+  connections: Connections,
+  { drainMs }: ServeLimits,
+): Promise<void> {
   const closed = new Promise<void>(resolve => {
     server.close(() => resolve())
   })
-  server.closeIdleConnections()
+  const closeIdle = (): void => (server as Server).closeIdleConnections()
+  closeIdle()
   // a connection whose last answer ends now would be kept for the next request
-  const idle = setInterval(() => server.closeIdleConnections(), IDLE_MS)
-  const patience = setTimeout(() => server.closeAllConnections(), drainMs)
+  const idle = setInterval(closeIdle, IDLE_MS)
+  const patience = setTimeout(() => connections.destroyAll(), drainMs)
   await closed
   clearInterval(idle)
   clearTimeout(patience)
@@ -162,7 +120,7 @@ async function serve(
   response.setHeader('x-content-type-options', 'nosniff')
   const refusal = refusalOf(request)
   if (refusal !== undefined) {
-    response.setHeader('connection', 'close')
+    refuseRest(request, response)
     if (refusal.status === 405) response.setHeader('allow', 'GET, HEAD')
     sendLine(request, response, refusal)
     return
@@ -171,4 +129,12 @@ async function serve(
   if (answer.status === 200) return await send(request, response, answer, pace)
   if (answer.fault !== undefined) log(answer.fault)
   sendLine(request, response, answer)
+}
+
+/** Whatever else the client would send with a request that is refused. */
+function refuseRest(request: IncomingMessage, response: ServerResponse): void {
+  lastOnItsConnection(request, response)
+  if (request.httpVersionMajor < 2) return
+  const { stream } = request as unknown as Http2ServerRequest
+  response.once('finish', () => stream.close())
 }

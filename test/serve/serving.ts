@@ -20,7 +20,11 @@ export class Serving {
     this.log = log
   }
 
-  static async start(mirror: PlainMirror, limits: ServeOptions['limits'] = {}): Promise<Serving> {
+  static async start(
+    mirror: PlainMirror,
+    limits: ServeOptions['limits'] = {},
+    certificate?: ServeOptions['certificate'],
+  ): Promise<Serving> {
     const log: string[] = []
     const server = await startServer({
       reader: new MirrorReader(mirror.root),
@@ -28,6 +32,7 @@ export class Serving {
       url: 'http://unused.example',
       log: line => log.push(line),
       limits,
+      certificate,
     })
     return new Serving(mirror, server, log)
   }
@@ -60,7 +65,10 @@ export class Serving {
 export const GET = (target: string, headers: string = ''): string =>
   `GET ${target} HTTP/1.1\r\nHost: a\r\n${headers}\r\n`
 
-type Start = (limits?: ServeOptions['limits']) => Promise<Serving>
+type Start = (
+  limits?: ServeOptions['limits'],
+  certificate?: ServeOptions['certificate'],
+) => Promise<Serving>
 
 /** `mirror` is an empty folder; `start` puts a server in front of it, which ends with the test. */
 export const test = base
@@ -74,8 +82,8 @@ export const test = base
     onCleanup(async () => {
       for (const { server } of started) await server.close()
     })
-    return async limits => {
-      const serving = await Serving.start(mirror, { drainMs: 100, ...limits })
+    return async (limits, certificate) => {
+      const serving = await Serving.start(mirror, { drainMs: 100, ...limits }, certificate)
       started.push(serving)
       return serving
     }

@@ -1,0 +1,27 @@
+import type { Pace } from './send.ts'
+
+/** How long a client may take, and how many there may be. Tests shorten them. */
+export interface ServeLimits {
+  readonly headersMs: number
+  readonly requestMs: number
+  readonly keepAliveMs: number
+  /** A client that neither reads nor sends is dropped after this. */
+  readonly silentMs: number
+  readonly pace: Pace
+  readonly checkMs: number
+  readonly drainMs: number
+  readonly connections: number
+  readonly connectionsPerAddress: number
+}
+
+export const LIMITS: ServeLimits = {
+  headersMs: 10_000,
+  requestMs: 20_000,
+  keepAliveMs: 15_000,
+  silentMs: 60_000,
+  pace: { graceMs: 30_000, bytesPerSecond: 1024 },
+  checkMs: 1000,
+  drainMs: 10_000,
+  connections: 1024,
+  connectionsPerAddress: 64,
+}
