@@ -19,6 +19,7 @@ const RUN_TIME = [
   'signal-exit',
   'smol-toml',
   'undici',
+  'uplot',
   'yauzl',
 ]
 

@@ -3,8 +3,9 @@ import { resolve, sep } from 'node:path'
 import { MirrorError, quoted } from '../error.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { type AdoptReport, adopt } from '../sync/adopt.ts'
+import { bytesText } from '../units.ts'
 import { type Context, openConfigured } from './context.ts'
-import { bytesText, EXIT } from './report.ts'
+import { EXIT } from './report.ts'
 import { asWriter, type Outcome, syncSettings } from './writing.ts'
 
 /** `crateferry adopt DIR`: what another tool has fetched need not be fetched again. */

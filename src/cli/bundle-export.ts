@@ -13,10 +13,11 @@ import {
 import type { BagReport, Exporting } from '../bundle/export-bag.ts'
 import { readWantFile } from '../bundle/want-file.ts'
 import { MirrorError } from '../error.ts'
+import { bytesText, durationText } from '../units.ts'
 import { type Context, openConfigured } from './context.ts'
 import { exportWish, TOOL, type WishOptions } from './export-wish.ts'
 import { carryingLine, ProgressLine } from './progress.ts'
-import { bytesText, durationText, failure } from './report.ts'
+import { failure } from './report.ts'
 import { recorder } from './run-record.ts'
 
 export interface ExportOptions extends WishOptions {

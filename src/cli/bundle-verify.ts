@@ -7,10 +7,11 @@ import { verifyBags } from '../bundle/verify-bags.ts'
 import { MirrorError } from '../error.ts'
 import { type Freshness, staleness } from '../trust/freshness.ts'
 import { instantOf } from '../trust/instant.ts'
+import { bytesText, durationText } from '../units.ts'
 import type { Context } from './context.ts'
 import { readGiven } from './given-file.ts'
 import { carryingLine, ProgressLine } from './progress.ts'
-import { bytesText, durationText, EXIT } from './report.ts'
+import { EXIT } from './report.ts'
 
 export interface BundleVerifyOptions {
   readonly root?: string

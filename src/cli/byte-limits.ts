@@ -2,8 +2,8 @@ import type { Config } from '../config.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { receivedSince } from '../store/runs.ts'
 import { LimitReached } from '../sync/limit-reached.ts'
+import { bytesText } from '../units.ts'
 import type { Context } from './context.ts'
-import { bytesText } from './report.ts'
 
 /**
  * After how many bytes of artifacts a sync stops: as told, as configured for each run, and as the

@@ -15,7 +15,7 @@ import { Traffic } from '../upstream/traffic.ts'
 import { type Context, openConfigured, openConfiguredAt } from './context.ts'
 import { controlSocket } from './ctl.ts'
 import { type Ended, Jobs } from './daemon-jobs.ts'
-import { daemonState } from './daemon-state.ts'
+import { type DaemonState, daemonState } from './daemon-state.ts'
 import { Teller } from './daemon-teller.ts'
 import { failure } from './report.ts'
 import { openServer } from './serve.ts'
@@ -69,7 +69,8 @@ class Daemon implements AsyncDisposable {
     this.#open.use(await listenForControl(socket, verb => this.#control(verb)))
     const mirror = this.#mirror
     const config = (): Config => this.#config
-    const server = this.#open.use(await openServer(this.#context, { mirror, config, address }))
+    const options = { mirror, config, address, daemon: () => this.#state() }
+    const server = this.#open.use(await openServer(this.#context, options))
     out.say(`serving ${mirror.root} at ${server.url}; control socket ${socket}`)
   }
 
@@ -135,7 +136,7 @@ class Daemon implements AsyncDisposable {
     return { ok: true, ...this.#state() }
   }
 
-  #state(): object {
+  #state(): DaemonState {
     return daemonState(this.#jobs, this.#context.now(), this.#configError)
   }
 

@@ -95,11 +95,17 @@ const RUNS_LOOKED_AT = 1000
 /** The end of the last run that compared; held crates are told apart from age. */
 export function freshnessOf(root: string, { serve }: Config, now: Date): Freshness {
   const withinHours = serve.freshHours
-  const run = lastRuns(root, RUNS_LOOKED_AT).findLast(({ outcome }) => COMPARED.includes(outcome))
-  if (run === undefined) return { checkedAt: undefined, isFresh: false, withinHours }
-  const ended = new Date(Date.parse(run.at) + run.seconds * 1000)
+  const run = lastRuns(root, RUNS_LOOKED_AT).findLast(one => comparedAt(one) !== undefined)
+  const ended = run && comparedAt(run)
+  if (ended === undefined) return { checkedAt: undefined, isFresh: false, withinHours }
   const hours = (now.getTime() - ended.getTime()) / 3_600_000
   return { checkedAt: stamp(ended), isFresh: hours <= withinHours, withinHours }
+}
+
+/** The end of a run that had the state of its source in hand; of another undefined. */
+export function comparedAt({ at, seconds, outcome }: RunRecord): Date | undefined {
+  if (!COMPARED.includes(outcome)) return undefined
+  return new Date(Date.parse(at) + seconds * 1000)
 }
 
 function shown({ n, at, tree, entries, metadata, pruned }: Snapshot): MirrorFacts['published'] {

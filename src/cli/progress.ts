@@ -1,8 +1,8 @@
 import { clearLine, cursorTo } from 'node:readline'
 import type { Carrying } from '../bundle/carrying.ts'
 import type { Progress } from '../sync/run.ts'
+import { bytesText, durationText } from '../units.ts'
 import type { Output } from './context.ts'
-import { bytesText, durationText } from './report.ts'
 
 const TERMINAL_MS = 200
 const LINE_MS = 60_000

@@ -1,7 +1,7 @@
 import { exportsKept, forgetExport } from '../bundle/exports.ts'
 import { type PruneReport, prune } from '../sync/prune.ts'
+import { bytesText } from '../units.ts'
 import { type Context, openConfigured } from './context.ts'
-import { bytesText } from './report.ts'
 import { asWriter, syncSettings } from './writing.ts'
 
 export interface PruneCommandOptions {

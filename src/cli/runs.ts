@@ -1,6 +1,6 @@
 import { lastRuns, type RunRecord } from '../store/runs.ts'
+import { bytesText } from '../units.ts'
 import { type Context, openConfigured } from './context.ts'
-import { bytesText } from './report.ts'
 
 const RUNS_SHOWN = 20
 

@@ -1,13 +1,16 @@
 import { once } from 'node:events'
 import { type Config, parseListen } from '../config.ts'
 import { MirrorError } from '../error.ts'
-import type { Readiness } from '../serve/answers.ts'
 import { startServer } from '../serve/server.ts'
+import type { Status } from '../serve/status.ts'
+import type { Readiness } from '../serve/status-answers.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { MirrorReader } from '../store/reader.ts'
 import { followCertificate, readCertificate } from './certificate.ts'
 import { type Context, openConfigured } from './context.ts'
+import type { DaemonState } from './daemon-state.ts'
 import { freshnessOf } from './facts.ts'
+import { toldStatus } from './told-status.ts'
 
 /** `crateferry serve`: until a signal comes, which is a good end. */
 export async function serveCommand(
@@ -37,15 +40,24 @@ export async function openServer(
     mirror,
     config,
     address,
-  }: { readonly mirror: Mirror; readonly config: () => Config; readonly address: string },
+    daemon,
+  }: {
+    readonly mirror: Mirror
+    readonly config: () => Config
+    readonly address: string
+    /** What keeps the mirror beside, if something does. */
+    readonly daemon?: () => DaemonState
+  },
 ): Promise<OpenServer> {
   const listen = parseListen(address)
   const reader = new MirrorReader(mirror.root)
   const log = (line: string): void => out.say(line)
   const readiness = (): Readiness => readinessOf(mirror, config(), now())
+  const status = (url: string): Promise<Status> =>
+    toldStatus(mirror, config(), { url, now: now(), daemon: daemon?.() })
   const { url } = config().serve
   const certificate = readCertificate(mirror.root, config())
-  const options = { reader, listen, url, log, readiness, certificate }
+  const options = { reader, listen, url, log, readiness, status, certificate }
   const server = await startServer(options).catch(error => {
     const { code } = error as NodeJS.ErrnoException
     throw new MirrorError('io', `cannot listen on ${address} (${code})`, { cause: error })

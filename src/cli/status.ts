@@ -7,9 +7,10 @@ import type { RunRecord } from '../store/runs.ts'
 import { isConfirmed, type Sightings } from '../store/sightings.ts'
 import type { MetadataVersions } from '../store/snapshot.ts'
 import type { SelectionStatus } from '../sync/selection-status.ts'
+import { bytesText, durationText } from '../units.ts'
 import { type Context, openConfigured } from './context.ts'
 import { type MirrorFacts, mirrorFacts } from './facts.ts'
-import { bytesText, durationText, OBSERVED } from './report.ts'
+import { OBSERVED } from './report.ts'
 
 /** `crateferry status`: what is published, its age and trust, and what waits with which reason. */
 export async function statusCommand(context: Context): Promise<number> {

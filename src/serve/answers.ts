@@ -1,4 +1,4 @@
-import { type Checksum, sha256 } from '../registry/checksum.ts'
+import type { Checksum } from '../registry/checksum.ts'
 import { configJson } from '../registry/config-json.ts'
 import type { CrateName } from '../registry/crate-name.ts'
 import { readIndexFile } from '../registry/index-file.ts'
@@ -6,76 +6,42 @@ import { type IndexPath, indexPath, prefixOfPath } from '../registry/sparse-path
 import type { Version } from '../registry/version.ts'
 import { type Withdrawal, withdrawalText } from '../store/quarantine.ts'
 import type { MirrorReader } from '../store/reader.ts'
+import {
+  type Answer,
+  type Found,
+  found,
+  IMMUTABLE,
+  JSON_TYPE,
+  type Look,
+  NEVER,
+  NOT_HERE,
+  type Refused,
+  SHORT,
+  TEXT,
+  whole,
+} from './answer.ts'
 import { FileDamaged, HashedFiles, type OpenFile } from './files.ts'
 import type { Route } from './routes.ts'
-
-/** A body with what is said about it. A file is closed by whoever sends it. */
-export interface Found {
-  readonly status: 200
-  readonly type: string
-  readonly cache: string
-  readonly etag: string
-  readonly body: Uint8Array | OpenFile
-  readonly hasRanges: boolean
-}
-
-/** One line for the client, which says nothing of what was asked; `fault` is for the log. */
-interface Refused {
-  readonly status: 400 | 404 | 500 | 503
-  readonly line: string
-  readonly fault?: string
-}
-
-/** Whether what is published is as fresh as the operator wants it. */
-export interface Readiness {
-  readonly isReady: boolean
-  /** For whoever asks; it holds no paths. */
-  readonly line: string
-}
-
-export type Answer = Found | Refused
-
-/** How a kind of file is told to clients. */
-interface Look {
-  readonly type: string
-  readonly cache: string
-  readonly hasRanges?: boolean
-}
-
-const IMMUTABLE = 'public, max-age=31536000, immutable'
-/** cargo revalidates by ETag; a minute spares a mirror the storm of one build farm. */
-const SHORT = 'public, max-age=60'
-const NEVER = 'no-cache'
-const TEXT = 'text/plain; charset=utf-8'
-const JSON_TYPE = 'application/json'
+import { StatusAnswers, type StatusSources } from './status-answers.ts'
 
 const INDEX_FILE: Look = { type: TEXT, cache: SHORT }
 const NAMED_BY_HASH: Look = { type: TEXT, cache: IMMUTABLE }
 // never `Content-Encoding: gzip`: cargo would unpack it and the checksum fail
 const ARTIFACT: Look = { type: 'application/gzip', cache: IMMUTABLE, hasRanges: true }
 
-const ABOUT = 'crateferry: a verified mirror of a crates registry; its index is at /index/\n'
-const HEALTHY = 'ok\n'
-const NOT_HERE: Refused = { status: 404, line: 'not here: this mirror has nothing of that name' }
 const LANDING: Refused = { status: 503, line: 'landing: this artifact is being written; ask again' }
 
 /** Turns routes into answers from one mirror. Writes nothing, moves nothing. */
 export class Answers {
   readonly #reader: MirrorReader
   readonly #url: () => string
-  readonly #readiness: (() => Readiness) | undefined
   readonly #files = new HashedFiles()
+  readonly #status: StatusAnswers
 
-  constructor(
-    reader: MirrorReader,
-    {
-      url,
-      readiness,
-    }: { readonly url: () => string; readonly readiness?: (() => Readiness) | undefined },
-  ) {
-    this.#reader = reader
-    this.#url = url
-    this.#readiness = readiness
+  constructor(options: StatusSources & { readonly url: () => string }) {
+    this.#reader = options.reader
+    this.#url = options.url
+    this.#status = new StatusAnswers(options)
   }
 
   async to(route: Route): Promise<Answer> {
@@ -91,14 +57,8 @@ export class Answers {
 
   async #answer(route: Route): Promise<Answer> {
     switch (route.kind) {
-      case 'about':
-        return whole(Buffer.from(ABOUT), { type: TEXT, cache: NEVER })
       case 'config':
         return whole(configJson({ url: this.#url() }), { type: JSON_TYPE, cache: SHORT })
-      case 'health':
-        return whole(Buffer.from(HEALTHY), { type: TEXT, cache: NEVER })
-      case 'readiness':
-        return this.#ready()
       case 'index file':
         return await this.#indexFile(route.path)
       case 'index file by hash': {
@@ -117,16 +77,9 @@ export class Answers {
         return { status: 400, line: 'bad request: the target is no path' }
       case 'unknown':
         return NOT_HERE
+      default:
+        return await this.#status.to(route)
     }
-    return route satisfies never
-  }
-
-  /** Whether clients should be sent here: something is published, and lately compared with its source. */
-  #ready(): Answer {
-    if (this.#reader.published() === undefined) return { status: 503, line: 'nothing is published' }
-    const { isReady, line } = this.#readiness?.() ?? { isReady: true, line: 'ready' }
-    if (!isReady) return { status: 503, line }
-    return whole(Buffer.from(`${line}\n`), { type: TEXT, cache: NEVER })
   }
 
   /**
@@ -233,14 +186,6 @@ export class Answers {
 
 function withdrawn(withdrawal: Withdrawal): Refused {
   return { status: 404, line: `withdrawn: ${withdrawalText(withdrawal)}` }
-}
-
-function found(body: OpenFile, { type, cache, hasRanges = false }: Look): Found {
-  return { status: 200, type, cache, etag: `"${body.checksum}"`, body, hasRanges }
-}
-
-function whole(body: Uint8Array, { type, cache }: Look): Found {
-  return { status: 200, type, cache, etag: `"${sha256(body)}"`, body, hasRanges: false }
 }
 
 async function closeBody({ body }: Found): Promise<void> {

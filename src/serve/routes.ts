@@ -5,7 +5,9 @@ import { parseVersion, type Version } from '../registry/version.ts'
 
 /** What a request is for. Whatever is not one of these is not there. */
 export type Route =
-  | { readonly kind: 'about' }
+  | { readonly kind: 'page' }
+  | { readonly kind: 'status' }
+  | { readonly kind: 'asset'; readonly name: string }
   | { readonly kind: 'config' }
   | { readonly kind: 'health' }
   | { readonly kind: 'readiness' }
@@ -26,7 +28,7 @@ const SEGMENT = /^[A-Za-z0-9_+.-]{1,255}$/
  */
 export function routeOf(target: string): Route {
   if (!target.startsWith('/')) return { kind: 'malformed' }
-  if (target === '/') return { kind: 'about' }
+  if (target === '/') return { kind: 'page' }
   if (target === '/healthz') return { kind: 'health' }
   if (target === '/readyz') return { kind: 'readiness' }
   const segments = target.slice(1).replaceAll(/%2b/gi, '+').split('/')
@@ -42,6 +44,8 @@ export function routeOf(target: string): Route {
       return apiRoute(rest)
     case 'tuf':
       return tileRoute(rest) ?? metadataRoute('tuf', rest)
+    case 'assets':
+      return rest.length === 1 ? { kind: 'asset', name: rest[0] ?? '' } : { kind: 'unknown' }
     case 'site':
       return metadataRoute('site', rest)
     default:
@@ -81,7 +85,9 @@ function isPrefix(text: string): text is Prefix {
   return /^(?:1|2|3\/[a-z]|[a-z][a-z0-9_-]\/[a-z0-9_-]{2})$/.test(text)
 }
 
-function apiRoute([v1, crates, crate, version, download, ...rest]: readonly string[]): Route {
+function apiRoute(segments: readonly string[]): Route {
+  if (segments.length === 1 && segments[0] === 'status') return { kind: 'status' }
+  const [v1, crates, crate, version, download, ...rest] = segments
   const isDownload = v1 === 'v1' && crates === 'crates' && download === 'download'
   if (!isDownload || rest.length > 0) return { kind: 'unknown' }
   return versionRoute(crate, version)

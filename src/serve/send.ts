@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import type { Found } from './answers.ts'
+import type { Found } from './answer.ts'
 import { isNotModified, type Part, partOf } from './conditions.ts'
 import { FileDamaged, type OpenFile } from './files.ts'
 
@@ -24,6 +24,7 @@ export async function send(
   const size = body instanceof Uint8Array ? body.length : body.size
   response.setHeader('etag', etag)
   response.setHeader('cache-control', cache)
+  if (answer.isPage) response.setHeader('content-security-policy', PAGE_POLICY)
   if (isNotModified(request.headers['if-none-match'], etag)) {
     response.writeHead(304).end()
     return
@@ -44,6 +45,10 @@ export async function send(
   else if (body instanceof Uint8Array) response.end(body)
   else if (file !== undefined) await stream(file, response, { start, end }, pace)
 }
+
+/** Everything from here, nothing inline, no frames. */
+const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 /** A range is of GET alone (RFC 9110 14.2): HEAD tells of the whole. */
 function partFor(

@@ -2,13 +2,15 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Http2SecureServer, Http2ServerRequest } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import type { MirrorReader } from '../store/reader.ts'
-import { Answers, type Readiness } from './answers.ts'
+import { Answers } from './answers.ts'
 import { Connections } from './connections.ts'
 import { LIMITS, type ServeLimits } from './limits.ts'
 import { type Certificate, plainServer, secureServer } from './listeners.ts'
 import { refusalOf } from './refusals.ts'
 import { routeOf } from './routes.ts'
 import { type Pace, send, sendLine } from './send.ts'
+import type { Status } from './status.ts'
+import type { Readiness } from './status-answers.ts'
 
 export interface ServeOptions {
   readonly reader: MirrorReader
@@ -18,6 +20,8 @@ export interface ServeOptions {
   readonly log: (line: string) => void
   /** What `/readyz` says of a published state; without it any state will do. */
   readonly readiness?: () => Readiness
+  /** What the page at `/` and `/api/status` tell, given the URL that clients use. */
+  readonly status?: (url: string) => Promise<Status>
   readonly limits?: Partial<ServeLimits>
   /** With it the server speaks TLS, and nothing else. */
   readonly certificate?: Certificate | undefined
@@ -41,7 +45,13 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const limits = { ...LIMITS, ...options.limits }
   const { host } = options.listen
   let url = options.url
-  const answers = new Answers(options.reader, { url: () => url, readiness: options.readiness })
+  const { reader, readiness, status } = options
+  const answers = new Answers({
+    reader,
+    readiness,
+    status: status && (() => status(url)),
+    url: () => url,
+  })
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     // an idle connection that outlives the answer would hold up `close`
     if (!server.listening) lastOnItsConnection(request, response)

@@ -4,7 +4,9 @@ import { routeOf } from '../../src/serve/routes.ts'
 const SHA = 'ab'.repeat(32)
 
 test.each([
-  ['/', 'about'],
+  ['/', 'page'],
+  ['/api/status', 'status'],
+  ['/assets/page.css', 'asset'],
   ['/index/config.json', 'config'],
   ['/index/1/a', 'index file'],
   ['/index/2/ab', 'index file'],
