@@ -18,7 +18,7 @@ const MAY_IMPORT: Record<string, string> = {
   upstream: 'registry tree undici yauzl csv-parse @rgrove/parse-xml',
   sync: 'registry tree trust store upstream p-queue',
   bundle: 'registry tree trust store upstream',
-  serve: 'registry store units.ts',
+  serve: 'registry store units.ts prom-client',
   daemon: 'chokidar croner',
   cli: 'registry tree trust store upstream sync bundle serve daemon config.ts config-file.ts cargo-lock.ts units.ts commander #package.json',
 }

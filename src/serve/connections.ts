@@ -10,6 +10,10 @@ export class Connections {
     server.on('connection', (socket: Socket) => this.#opened(socket))
   }
 
+  get open(): number {
+    return this.#open.values().reduce((count, sockets) => count + sockets.size, 0)
+  }
+
   destroyAll(): void {
     for (const sockets of this.#open.values()) for (const socket of sockets) socket.destroy()
   }

@@ -9,6 +9,7 @@ export type Route =
   | { readonly kind: 'status' }
   | { readonly kind: 'asset'; readonly name: string }
   | { readonly kind: 'config' }
+  | { readonly kind: 'metrics' }
   | { readonly kind: 'health' }
   | { readonly kind: 'readiness' }
   | { readonly kind: 'index file'; readonly path: IndexPath }
@@ -29,6 +30,7 @@ const SEGMENT = /^[A-Za-z0-9_+.-]{1,255}$/
 export function routeOf(target: string): Route {
   if (!target.startsWith('/')) return { kind: 'malformed' }
   if (target === '/') return { kind: 'page' }
+  if (target === '/metrics') return { kind: 'metrics' }
   if (target === '/healthz') return { kind: 'health' }
   if (target === '/readyz') return { kind: 'readiness' }
   const segments = target.slice(1).replaceAll(/%2b/gi, '+').split('/')

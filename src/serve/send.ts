@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import type { Found } from './answer.ts'
 import { isNotModified, type Part, partOf } from './conditions.ts'
 import { FileDamaged, type OpenFile } from './files.ts'
+import type { Tally } from './metrics.ts'
 
 /** How slowly a body may be taken: each piece has the grace and its own length at this rate. */
 export interface Pace {
@@ -17,7 +18,7 @@ export async function send(
   request: IncomingMessage,
   response: ServerResponse,
   answer: Found,
-  pace: Pace,
+  { pace, tally }: { readonly pace: Pace; readonly tally: Tally },
 ): Promise<void> {
   await using file = answer.body instanceof Uint8Array ? undefined : answer.body
   const { etag, type, cache, body } = answer
@@ -41,9 +42,14 @@ export async function send(
   if (part !== 'whole') response.setHeader('content-range', `bytes ${start}-${end - 1}/${size}`)
   response.setHeader('content-length', end - start)
   response.writeHead(part === 'whole' ? 200 : 206)
-  if (request.method === 'HEAD') response.end()
-  else if (body instanceof Uint8Array) response.end(body)
-  else if (file !== undefined) await stream(file, response, { start, end }, pace)
+  if (request.method === 'HEAD') {
+    response.end()
+  } else if (body instanceof Uint8Array) {
+    tally.bytes += body.length
+    response.end(body)
+  } else if (file !== undefined) {
+    await stream(file, response, { start, end }, { pace, tally })
+  }
 }
 
 /** Everything from here, nothing inline, no frames. */
@@ -71,7 +77,7 @@ async function stream(
   file: OpenFile,
   response: ServerResponse,
   part: Part,
-  pace: Pace,
+  { pace, tally }: { readonly pace: Pace; readonly tally: Tally },
 ): Promise<void> {
   const expect = patience(response, pace)
   const pieces = async function* (): AsyncGenerator<Buffer> {
@@ -79,6 +85,7 @@ async function stream(
       const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, part.end - at))
       await file.read(piece, at)
       expect(piece.length)
+      tally.bytes += piece.length
       yield piece
     }
   }

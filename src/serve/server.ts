@@ -6,6 +6,7 @@ import { Answers } from './answers.ts'
 import { Connections } from './connections.ts'
 import { LIMITS, type ServeLimits } from './limits.ts'
 import { type Certificate, plainServer, secureServer } from './listeners.ts'
+import { Metrics } from './metrics.ts'
 import { refusalOf } from './refusals.ts'
 import { routeOf } from './routes.ts'
 import { type Pace, send, sendLine } from './send.ts'
@@ -46,8 +47,10 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const { host } = options.listen
   let url = options.url
   const { reader, readiness, status } = options
+  const metrics = new Metrics(() => connections.open)
   const answers = new Answers({
     reader,
+    metrics,
     readiness,
     status: status && (() => status(url)),
     url: () => url,
@@ -55,10 +58,12 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     // an idle connection that outlives the answer would hold up `close`
     if (!server.listening) lastOnItsConnection(request, response)
-    serve(request, response, { answers, pace: limits.pace, log: options.log }).catch(error => {
-      options.log(`an answer was broken off: ${(error as Error).message}`)
-      response.destroy()
-    })
+    serve(request, response, { answers, metrics, pace: limits.pace, log: options.log }).catch(
+      error => {
+        options.log(`an answer was broken off: ${(error as Error).message}`)
+        response.destroy()
+      },
+    )
   }
   const { certificate } = options
   const secure = certificate && secureServer(limits, certificate, listener)
@@ -122,11 +127,13 @@ async function serve(
   response: ServerResponse,
   options: {
     readonly answers: Answers
+    readonly metrics: Metrics
     readonly pace: Pace
     readonly log: (line: string) => void
   },
 ): Promise<void> {
-  const { answers, pace, log } = options
+  const { answers, metrics, pace, log } = options
+  const tally = metrics.follow(response)
   response.setHeader('x-content-type-options', 'nosniff')
   const refusal = refusalOf(request)
   if (refusal !== undefined) {
@@ -135,8 +142,10 @@ async function serve(
     sendLine(request, response, refusal)
     return
   }
-  const answer = await answers.to(routeOf(request.url ?? ''))
-  if (answer.status === 200) return await send(request, response, answer, pace)
+  const route = routeOf(request.url ?? '')
+  tally.kind = route.kind
+  const answer = await answers.to(route)
+  if (answer.status === 200) return await send(request, response, answer, { pace, tally })
   if (answer.fault !== undefined) log(answer.fault)
   sendLine(request, response, answer)
 }

@@ -1,6 +1,7 @@
 import type { MirrorReader } from '../store/reader.ts'
 import { type Answer, JSON_TYPE, NEVER, NOT_HERE, TEXT, whole } from './answer.ts'
 import { asset } from './assets.ts'
+import { METRICS_TYPE, type Metrics } from './metrics.ts'
 import { statusPage } from './page.ts'
 import type { Route } from './routes.ts'
 import type { Status } from './status.ts'
@@ -18,11 +19,12 @@ export interface StatusSources {
   readonly status: (() => Promise<Status>) | undefined
   /** What `/readyz` says of a published state; without it any state will do. */
   readonly readiness: (() => Readiness) | undefined
+  readonly metrics: Metrics
 }
 
 export type StatusRoute = Extract<
   Route,
-  { readonly kind: 'page' | 'status' | 'asset' | 'health' | 'readiness' }
+  { readonly kind: 'page' | 'status' | 'asset' | 'metrics' | 'health' | 'readiness' }
 >
 
 const ABOUT = 'crateferry: a verified mirror of a crates registry; its index is at /index/\n'
@@ -55,6 +57,10 @@ export class StatusAnswers {
       }
       case 'asset':
         return asset(route.name) ?? NOT_HERE
+      case 'metrics': {
+        const text = await this.#sources.metrics.text(await this.#status())
+        return whole(Buffer.from(text), { type: METRICS_TYPE, cache: NEVER })
+      }
       case 'health':
         return whole(Buffer.from(HEALTHY), { type: TEXT, cache: NEVER })
       case 'readiness':
