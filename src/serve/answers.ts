@@ -22,6 +22,7 @@ import {
 } from './answer.ts'
 import { FileDamaged, HashedFiles, type OpenFile } from './files.ts'
 import type { Route } from './routes.ts'
+import { newestOf, Search } from './search.ts'
 import { StatusAnswers, type StatusSources } from './status-answers.ts'
 
 const INDEX_FILE: Look = { type: TEXT, cache: SHORT }
@@ -36,11 +37,13 @@ export class Answers {
   readonly #reader: MirrorReader
   readonly #url: () => string
   readonly #files = new HashedFiles()
+  readonly #search: Search
   readonly #status: StatusAnswers
 
   constructor(options: StatusSources & { readonly url: () => string }) {
     this.#reader = options.reader
     this.#url = options.url
+    this.#search = new Search(options.reader)
     this.#status = new StatusAnswers(options)
   }
 
@@ -58,7 +61,10 @@ export class Answers {
   async #answer(route: Route): Promise<Answer> {
     switch (route.kind) {
       case 'config':
-        return whole(configJson({ url: this.#url() }), { type: JSON_TYPE, cache: SHORT })
+        return whole(configJson({ url: this.#url(), api: this.#url() }), {
+          type: JSON_TYPE,
+          cache: SHORT,
+        })
       case 'index file':
         return await this.#indexFile(route.path)
       case 'index file by hash': {
@@ -73,6 +79,8 @@ export class Answers {
         return await this.#proved(this.#reader.metadata(route.file), route.checksum)
       case 'metadata':
         return await this.#metadata(route)
+      case 'search':
+        return await this.#found(route)
       case 'malformed':
         return { status: 400, line: 'bad request: the target is no path' }
       case 'unknown':
@@ -157,6 +165,21 @@ export class Answers {
       if (refused === NOT_HERE) refused = answer
     }
     return refused === NOT_HERE ? (this.#withdrawnVersion(crate, version) ?? refused) : refused
+  }
+
+  /** As crates.io answers `cargo search`. A crate that is held and was never whole is not told. */
+  async #found({ text, atMost }: Route & { kind: 'search' }): Promise<Answer> {
+    const { total, best } = await this.#search.find(text, atMost)
+    const crates: { readonly name: CrateName; readonly max_version: Version }[] = []
+    for (const path of best) {
+      const index = await this.#indexFile(path)
+      if (index.status !== 200) continue
+      const file = readIndexFile(await bytesOf(index.body), path, { signed: true })
+      const newest = newestOf(file)
+      if (newest) crates.push({ name: newest.crate, max_version: newest.version })
+    }
+    const body = JSON.stringify({ crates, meta: { total } })
+    return whole(Buffer.from(body), { type: JSON_TYPE, cache: NEVER })
   }
 
   /** The index no longer names malware, and whoever asks for it shall know why. */

@@ -18,9 +18,11 @@ export type Route =
   | { readonly kind: 'version'; readonly crate: CrateName; readonly version: Version }
   | { readonly kind: 'tile'; readonly file: string; readonly checksum: Checksum }
   | { readonly kind: 'metadata'; readonly file: string; readonly isNumbered: boolean }
+  | { readonly kind: 'search'; readonly text: string; readonly atMost: number }
   | { readonly kind: 'malformed' }
   | { readonly kind: 'unknown' }
 
+const SEARCH = '/api/v1/crates?'
 const SEGMENT = /^[A-Za-z0-9_+.-]{1,255}$/
 
 /**
@@ -33,6 +35,7 @@ export function routeOf(target: string): Route {
   if (target === '/metrics') return { kind: 'metrics' }
   if (target === '/healthz') return { kind: 'health' }
   if (target === '/readyz') return { kind: 'readiness' }
+  if (target.startsWith(SEARCH)) return searchRoute(target.slice(SEARCH.length))
   const segments = target.slice(1).replaceAll(/%2b/gi, '+').split('/')
   const isPlain = segments.every(one => SEGMENT.test(one) && one !== '.' && one !== '..')
   if (!isPlain) return { kind: 'unknown' }
@@ -93,6 +96,16 @@ function apiRoute(segments: readonly string[]): Route {
   const isDownload = v1 === 'v1' && crates === 'crates' && download === 'download'
   if (!isDownload || rest.length > 0) return { kind: 'unknown' }
   return versionRoute(crate, version)
+}
+
+const FOUND_MAX = 100
+
+/** The one route that takes a query: `cargo search` sends `q` and `per_page`. */
+function searchRoute(query: string): Route {
+  const asked = new URLSearchParams(query)
+  const wanted = Math.trunc(Number(asked.get('per_page') ?? 10))
+  const atMost = Math.min(Math.max(wanted || 1, 1), FOUND_MAX)
+  return { kind: 'search', text: asked.get('q') ?? '', atMost }
 }
 
 function versionRoute(name: string | undefined, text: string | undefined): Route {

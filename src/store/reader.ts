@@ -5,6 +5,7 @@ import { readIndexFile } from '../registry/index-file.ts'
 import type { Selection } from '../registry/selection.ts'
 import { type IndexPath, type Prefix, prefixOfPath } from '../registry/sparse-path.ts'
 import { lookUp } from '../tree/prove.ts'
+import { entriesOf } from '../tree/walk.ts'
 import { readLanding } from './landing.ts'
 import { artifactFile, indexFile, indexFileByHash, PUBLIC, PUBLISHED } from './layout.ts'
 import { readWithdrawn, type Withdrawal, withdrawnStamp } from './quarantine.ts'
@@ -72,6 +73,12 @@ export class MirrorReader {
     if (snapshot === undefined) return undefined
     const entry = await lookUp(shownTree(snapshot), path, localTiles(this.root))
     return shownUnderPath(snapshot, path, entry?.sha256)
+  }
+
+  /** The path of each crate in a snapshot, as its tree has them. @throws {MirrorError} damaged */
+  async *paths(snapshot: Snapshot): AsyncGenerator<IndexPath> {
+    const tiles = localTiles(this.root)
+    for await (const { path } of entriesOf(shownTree(snapshot), tiles)) yield path
   }
 
   indexFileByPath(path: IndexPath): string {

@@ -55,6 +55,9 @@ test.runIf(cargo)('a real cargo builds from the built-in server', { timeout: 60_
   const log = (line: string): void => void lines.push(line)
   await using server = await startServer({ reader, listen, url: 'http://unused.example', log })
   expect(await build(registry.folder, server.url)).toContain('ferry-engine-sys 0.9.0+bunker.2.4.1')
+  const index = `sparse+${server.url}/index/`
+  const found = await run('cargo', ['search', 'Ferry_hull', '--index', index])
+  expect(found.stdout.trim()).toBe('ferry-hull = "1.1.0"')
   expect(lines).toEqual([])
 })
 
