@@ -143,6 +143,11 @@ const REST = `[sync]
 # Days that a snapshot is kept after the next one took its place; then "prune" forgets it, 0 to 3650.
 # keep-days = 7
 
+# The daemon reads everything back once in so many days, and mends what is wrong; 0: never. It reads at
+# no more than so many bytes a second.
+# scrub-days = 30
+# scrub-bytes-per-second = 20000000
+
 [serve]
 # Address and port of "crateferry serve" and of the daemon.
 # listen = "127.0.0.1:8377"

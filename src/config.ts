@@ -109,6 +109,10 @@ export interface Config {
     readonly reserveBytes: number
     /** Days that a snapshot is kept after the next one took its place, 0 to 3,650; then `prune` forgets it. */
     readonly keepDays: number
+    /** The daemon reads everything back once in so many days, 0 to 3,650; 0: never … */
+    readonly scrubDays: number
+    /** … at no more than this rate, 1 to 1 GiB. */
+    readonly scrubBytesPerSecond: number
   }
   readonly serve: {
     /** Address and port of `serve`. */
@@ -217,6 +221,8 @@ const DEFAULTS: Config = {
   store: {
     reserveBytes: 1_073_741_824,
     keepDays: 7,
+    scrubDays: 30,
+    scrubBytesPerSecond: 20_000_000,
   },
   serve: {
     listen: '127.0.0.1:8377',
@@ -291,6 +297,8 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
   store: {
     reserveBytes: integer(0, 2 ** 50),
     keepDays: integer(0, 3650),
+    scrubDays: integer(0, 3650),
+    scrubBytesPerSecond: integer(1, 2 ** 30),
   },
   serve: {
     listen: address,

@@ -10,12 +10,13 @@ import type { Progress } from '../sync/run.ts'
 import type { Traffic } from '../upstream/traffic.ts'
 import { importOne } from './bundle-watch.ts'
 import { type Context, Output } from './context.ts'
+import { scrubDue, scrubNow } from './daemon-scrub.ts'
 import { EXIT, failure } from './report.ts'
 import { syncCommand } from './sync.ts'
 
 /** What runs now. */
 export interface Running {
-  readonly job: 'sync' | 'import'
+  readonly job: 'sync' | 'import' | 'scrub'
   readonly since: Date
   /** Undefined until it has the lock. */
   progress: Progress | undefined
@@ -29,13 +30,20 @@ export interface Ended {
 }
 
 const LOOK_MS = 1000
+const SCRUB_LOOK_MS = 60_000
+const SCRUB_AGAIN_MS = 900_000
+/** Then others have their turn. */
+const SCRUB_MS = 300_000
 
-/** Syncs and imports, one at a time, each when it is due: what a daemon does with a mirror. */
+/** Syncs, imports and the reading back, one at a time, each when it is due: what a daemon does with a mirror. */
 export class Jobs {
   readonly #context: Context
   readonly #traffic: Traffic
   readonly #arrivals = new Arrivals()
   readonly #link = new Link()
+  readonly #root: string
+  /** When to see whether something is to be read back; monotonic. */
+  #scrubLookAt = 0
   #config: Config
   readonly agenda: Agenda
   running: Running | undefined
@@ -43,12 +51,14 @@ export class Jobs {
   constructor(
     context: Context,
     options: {
+      readonly root: string
       readonly config: Config
       readonly traffic: Traffic
       readonly last: Date | undefined
     },
   ) {
     this.#context = context
+    this.#root = options.root
     this.#traffic = options.traffic
     this.#config = options.config
     this.agenda = new Agenda(planOf(options.config), { last: options.last })
@@ -64,7 +74,8 @@ export class Jobs {
   async next(watch: Watch): Promise<Ended | undefined> {
     if (this.#link.hasChanged()) this.agenda.linkChanged()
     if (this.agenda.isDue(this.#context.now())) return await this.#sync()
-    return this.agenda.isPaused ? undefined : await this.#import(watch)
+    if (this.agenda.isPaused) return undefined
+    return (await this.#import(watch)) ?? (await this.#scrub())
   }
 
   async #sync(): Promise<Ended> {
@@ -107,6 +118,31 @@ export class Jobs {
     })
     if (ended.exit !== EXIT.busy) this.#arrivals.taken(arrival)
     return ended
+  }
+
+  /** What the hour asks for, at a pace that leaves the disk to the others; whatever else is due comes first. */
+  async #scrub(): Promise<Ended | undefined> {
+    if (performance.now() < this.#scrubLookAt) return undefined
+    const share = scrubDue(this.#root, this.#config.store.scrubDays, this.#context.now())
+    if (share === 0) {
+      this.#scrubLookAt = performance.now() + SCRUB_LOOK_MS
+      return undefined
+    }
+    const stop = new AbortController()
+    const timer = setInterval(() => {
+      if (this.agenda.isPaused || this.agenda.isDue(this.#context.now())) stop.abort()
+    }, LOOK_MS)
+    const until = AbortSignal.any([stop.signal, AbortSignal.timeout(SCRUB_MS)])
+    try {
+      const ended = await this.#run('scrub', this.#context.signal, async context => {
+        const exit = await scrubNow(context, { share, stop: until })
+        return { exit, error: undefined, ending: 'done' }
+      })
+      if (ended.error !== undefined) this.#scrubLookAt = performance.now() + SCRUB_AGAIN_MS
+      return ended
+    } finally {
+      clearInterval(timer)
+    }
   }
 
   async #run(

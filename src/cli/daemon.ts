@@ -56,7 +56,12 @@ class Daemon implements AsyncDisposable {
     this.#mirror = mirror
     this.#config = config
     const traffic = new Traffic(() => rateAt(this.#config.sync.bandwidth, context.now()))
-    this.#jobs = new Jobs(context, { config, traffic, last: lastSync(mirror.root) })
+    this.#jobs = new Jobs(context, {
+      root: mirror.root,
+      config,
+      traffic,
+      last: lastSync(mirror.root),
+    })
     this.#teller = new Teller(context, mirror)
     this.#watch = new Watch(placesOf(mirror, config))
     this.#files = new FileWatch([resolve(mirror.root, CONFIGURATION)])

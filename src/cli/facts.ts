@@ -8,6 +8,7 @@ import { readObservation, type Sweep } from '../store/observation.ts'
 import { type PendingImport, readPending } from '../store/pending.ts'
 import { readWithdrawn, type Withdrawal } from '../store/quarantine.ts'
 import { lastRuns, type RunRecord } from '../store/runs.ts'
+import { readScrub, type Scrub } from '../store/scrub.ts'
 import { readSightings, type Sightings } from '../store/sightings.ts'
 import { readNext, readPublished, type Snapshot } from '../store/snapshot.ts'
 import { stamp } from '../sync/run.ts'
@@ -38,6 +39,8 @@ export interface MirrorFacts {
   readonly override: Snapshot['override']
   readonly reset: Book['reset']
   readonly sweep: Sweep | null
+  /** How far a daemon has read everything back. */
+  readonly scrub: Scrub | undefined
   readonly selection: SelectionStatus | undefined
   readonly held: Snapshot['held']
   readonly absent: Snapshot['absent']
@@ -78,6 +81,7 @@ export async function mirrorFacts(
     override: published?.override,
     reset: readBook(readChain(root, 'upstream')?.book).reset,
     sweep: readObservation(root).sweep,
+    scrub: readScrub(root),
     selection: await selectionStatus(root, published),
     held: published?.held ?? {},
     absent: published?.absent ?? {},

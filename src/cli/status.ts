@@ -4,6 +4,7 @@ import type { Sweep } from '../store/observation.ts'
 import type { PendingImport } from '../store/pending.ts'
 import { withdrawalText } from '../store/quarantine.ts'
 import type { RunRecord } from '../store/runs.ts'
+import { scrubText } from '../store/scrub.ts'
 import { isConfirmed, type Sightings } from '../store/sightings.ts'
 import type { MetadataVersions } from '../store/snapshot.ts'
 import type { SelectionStatus } from '../sync/selection-status.ts'
@@ -27,6 +28,7 @@ function linesOf(
   now: Date,
 ): string[] {
   const { published, site, pending, expires, sweep, selection, kept, withdrawn, runs } = facts
+  const { scrub } = facts
   return [
     `mirror     ${root} (${marker.uuid})`,
     `upstream   ${upstreamText(config)}`,
@@ -42,6 +44,7 @@ function linesOf(
     ...freshLines(facts),
     ...(sweep === null ? [] : [`sweep      ${sweepText(sweep)}`]),
     ...selectionLines(selection),
+    ...(scrub === undefined ? [] : [`read back  ${scrubText(scrub)}`]),
     `disk       ${bytesText(facts.freeBytes)} free`,
     ...waitingLines(facts),
     ...keptLines(kept),

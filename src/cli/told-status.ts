@@ -45,6 +45,7 @@ export async function toldStatus(
     selection: selectionOf(facts),
     pending: pendingOf(facts),
     ...listsOf(facts),
+    scrub: facts.scrub ? { round: facts.scrub.round, before: facts.scrub.before } : null,
     disk: { freeBytes: facts.freeBytes, sizeBytes: blocks * bsize },
     runs: runs.slice(-RUNS_TOLD).reverse().map(runOf),
     bundles: runs.flatMap(bundleOf).slice(-RUNS_TOLD).reverse(),

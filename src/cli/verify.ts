@@ -1,16 +1,13 @@
-import type { Config } from '../config.ts'
 import { MirrorError } from '../error.ts'
 import { parseCrateName } from '../registry/crate-name.ts'
 import { parseVersion } from '../registry/version.ts'
-import { type Mender, repair } from '../sync/repair.ts'
-import { Progress, type Run } from '../sync/run.ts'
+import { Progress } from '../sync/run.ts'
 import { type Target, verify } from '../sync/verify.ts'
 import { type Fault, type Finding, isFault } from '../sync/verify-finding.ts'
 import { type Context, openConfigured } from './context.ts'
-import { withObserver } from './observing.ts'
+import { mendFindings } from './mending.ts'
 import { ProgressLine, runLine } from './progress.ts'
 import { EXIT } from './report.ts'
-import { asWriter, syncSettings, trafficFor, withUpstream } from './writing.ts'
 
 export interface VerifyOptions {
   readonly index?: boolean
@@ -45,37 +42,9 @@ export async function verifyCommand(
   if (faults.length === 0 || !options.repair) {
     return concluded(context, { faults, mended: 0, left: faults })
   }
-  const outcome = await asWriter(
-    context,
-    { command: 'verify --repair', mirror, settings: syncSettings(config, mirror) },
-    async run => {
-      const mend = async (
-        upstream: Parameters<typeof repair>[1],
-      ): Promise<Awaited<ReturnType<typeof repair>>> => repair(run, upstream, findings)
-      const { mended, left } = await withSource(context, config, run, mend)
-      for (const { what } of left) context.out.say(`not mended: ${what}`)
-      const exit = concluded(context, { faults, mended, left })
-      return { exit, facts: { faults: faults.length, mended, left: left.length } }
-    },
-  )
-  return outcome.exit
-}
-
-/** Lends whatever this mirror is filled from, where it can be asked at all. */
-async function withSource<Result>(
-  context: Context,
-  config: Config,
-  run: Run,
-  work: (source: Mender | undefined) => Promise<Result>,
-): Promise<Result> {
-  const { url, trust } = config.upstream
-  const traffic = trafficFor(context, config)
-  if (trust === 'observed') {
-    return await withObserver(config, run, { isSweepAsked: false, traffic }, work)
-  }
-  return url === undefined
-    ? await work(undefined)
-    : await withUpstream(config, run.writer.mirror, traffic, work)
+  const given = { command: 'verify --repair', mirror, config, findings, again: target }
+  const { mended, left } = await mendFindings(context, { ...given, faults: faults.length })
+  return concluded(context, { faults, mended, left })
 }
 
 function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {

@@ -82,6 +82,7 @@ function told(status: Status): Registry {
   listsOf(status, gauges)
   gauges.set('disk_free_bytes', 'Bytes free where the mirror lies.', status.disk.freeBytes)
   gauges.set('disk_size_bytes', 'Bytes of that file system.', status.disk.sizeBytes)
+  scrubOf(status, gauges)
   for (const run of newestOfEach(status.runs)) runOf(run, gauges)
   daemonOf(status, gauges)
   return gauges.registry
@@ -118,6 +119,17 @@ function listsOf({ held, absent, kept, withdrawn, pending, selection }: Status, 
   if (selection?.versions == null || selection.here === null) return
   gauges.set('versions_selected', 'Versions that the selection names.', selection.versions)
   gauges.set('versions_selected_here', 'Those of them that are here.', selection.here)
+}
+
+function scrubOf({ scrub }: Status, gauges: Gauges): void {
+  if (scrub === null) return
+  const { round, before } = scrub
+  const [faults, left] = [round.faults + (before?.faults ?? 0), round.left + (before?.left ?? 0)]
+  gauges.set('scrub_crates', 'Crates read back in this round.', round.crates)
+  gauges.set('scrub_faults', 'Files found wrong in this round and the one before.', faults)
+  gauges.set('scrub_left', 'Those of them that could not be mended.', left)
+  const ended = before?.ended == null ? 0 : secondsAt(before.ended)
+  gauges.set('scrub_ended_timestamp_seconds', 'When all was read back; 0: never yet.', ended)
 }
 
 function newestOfEach(runs: readonly RunShown[]): readonly RunShown[] {

@@ -1,3 +1,4 @@
+import { scrubText } from '../store/scrub.ts'
 import { bytesText, durationText } from '../units.ts'
 import { type Html, html } from './html.ts'
 import { historySection } from './page-history.ts'
@@ -72,7 +73,7 @@ function verdictOf({ at, published, fresh, held, pending }: Status): Verdict {
 }
 
 function publishedSection(status: Status): Html {
-  const { published, expires, site, selection, trust, upstream, disk } = status
+  const { published, expires, site, selection, trust, upstream, scrub, disk } = status
   const facts: (readonly [string, string | Html])[] = []
   if (published !== null) {
     facts.push(
@@ -101,6 +102,7 @@ function publishedSection(status: Status): Html {
     const counted = versions === null ? '' : `: ${here} of ${versions} versions are here`
     facts.push(['Selection', `${summary}${counted}`])
   }
+  if (scrub !== null) facts.push(['Read back', scrubText(scrub)])
   facts.push(['Disk', `${bytesText(disk.freeBytes)} free of ${bytesText(disk.sizeBytes)}`])
   facts.push(...daemonFacts(status))
   const rows = facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)

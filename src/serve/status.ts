@@ -1,3 +1,4 @@
+import type { Scrub } from '../store/scrub.ts'
 import type { MetadataVersions } from '../store/snapshot.ts'
 
 /**
@@ -29,6 +30,8 @@ export interface Status {
   readonly kept: Listed<KeptShown>
   /** Withdrawn by policy, in quarantine. */
   readonly withdrawn: Listed<WithdrawnShown>
+  /** How far everything was read back; null: it never was. */
+  readonly scrub: Pick<Scrub, 'round' | 'before'> | null
   readonly disk: { readonly freeBytes: number; readonly sizeBytes: number }
   /** Newest first. */
   readonly runs: readonly RunShown[]

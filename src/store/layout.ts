@@ -55,6 +55,8 @@ export const RUNS = 'state/runs.jsonl'
 export const RUNS_BEFORE = 'state/runs.before.jsonl'
 export const SNAPSHOTS = 'state/snapshots'
 export const SELECTED = 'state/selected'
+/** How far the daemon has read everything back. */
+export const SCRUB = 'state/scrub.json'
 /** What an import waits for. */
 export const PENDING = 'state/pending/import.json'
 /** The journals of bundles that were exported. */

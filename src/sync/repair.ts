@@ -30,7 +30,7 @@ import { rebuildTiles } from './rebuild.ts'
 import { type ByHash, NOBODY, recover } from './recover.ts'
 import { type Run, type Source, stamp } from './run.ts'
 import { selectAgain } from './select-again.ts'
-import { verify } from './verify.ts'
+import { type Target, verify } from './verify.ts'
 import { type Fault, type Finding, isFault } from './verify-finding.ts'
 import { shownSnapshot } from './verify-records.ts'
 
@@ -45,13 +45,13 @@ export interface RepairReport {
 
 /**
  * Mends what `verify` found: wrong files go to `evidence/`, right ones are fetched by their hash and
- * land as in a sync, names and records are made again. What cannot be had is held as damaged, and
+ * land as in a sync, names and records are made again, and `again` is read once more. What cannot be had is held as damaged, and
  * every sync tries it. A crash leaves fewer faults; the same command goes on.
  */
 export async function repair(
   run: Run,
   upstream: Mender | undefined,
-  findings: readonly Finding[],
+  { findings, again }: { readonly findings: readonly Finding[]; readonly again: Target },
 ): Promise<RepairReport> {
   const seen = new Map<string, Fault>()
   const held = new Map<string, Fault>()
@@ -60,7 +60,7 @@ export async function repair(
   for (let round = 0; round < ROUNDS_MAX && faults.length > 0; round += 1) {
     for (const fault of faults) seen.set(fault.file, fault)
     for (const fault of await mendAll(run, upstream, faults)) held.set(fault.file, fault)
-    faults = await faultsNow(run)
+    faults = await faultsNow(run, again)
   }
   // held as damaged is no fault of the next verification, but it is not mended either
   const left = new Map([...held, ...faults.map(fault => [fault.file, fault] as const)])
@@ -69,9 +69,9 @@ export async function repair(
 
 const ROUNDS_MAX = 3
 
-async function faultsNow(run: Run): Promise<Fault[]> {
+async function faultsNow(run: Run, target: Target): Promise<Fault[]> {
   const { writer, progress, settings, signal } = run
-  const look = { target: { kind: 'all' }, url: settings.url, progress, now: run.now() } as const
+  const look = { target, url: settings.url, progress, now: run.now() }
   const findings = await Array.fromAsync(verify(writer.mirror.root, { ...look, signal }))
   return findings.filter(isFault)
 }

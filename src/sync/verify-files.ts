@@ -11,11 +11,12 @@ import {
   readSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { Checksum } from '../registry/checksum.ts'
 import type { Prefix } from '../registry/sparse-path.ts'
 import { breathe, wrapped } from '../store/durable.ts'
 import { asPrefix } from '../store/file-names.ts'
+import type { Traffic } from '../upstream/traffic.ts'
 import type { Progress } from './run.ts'
 
 /** What lies under a name. `odd` is what no writer of ours makes, or what the disk cannot read. */
@@ -36,19 +37,33 @@ export class Files {
   readonly root: string
   readonly #progress: Progress
   readonly #signal: AbortSignal
+  readonly #pace: Traffic | undefined
   readonly #buffer = Buffer.allocUnsafeSlow(MIB)
   /** A second name of the file just hashed costs no second hash. */
   #last: { readonly inode: string; readonly look: Look } | undefined
 
-  constructor(root: string, progress: Progress, signal: AbortSignal) {
+  constructor(
+    root: string,
+    {
+      progress,
+      signal,
+      pace,
+    }: {
+      readonly progress: Progress
+      readonly signal: AbortSignal
+      readonly pace?: Traffic | undefined
+    },
+  ) {
     this.root = root
     this.#progress = progress
     this.#signal = signal
+    this.#pace = pace
   }
 
   async look(file: string): Promise<Look> {
     this.#signal.throwIfAborted()
     await breathe()
+    await this.#held()
     const stats = this.#stats(file)
     if (stats === undefined) return { kind: 'none' }
     if (!stats.isFile()) return { kind: 'odd', found: oddity(stats) }
@@ -63,7 +78,7 @@ export class Files {
   read(file: string, bytesMax: number): Uint8Array | undefined {
     this.#signal.throwIfAborted()
     const bytes = readRegular(this.root, file, bytesMax)
-    this.#progress.bytes += bytes?.length ?? 0
+    this.#took(bytes?.length ?? 0)
     return bytes
   }
 
@@ -96,8 +111,21 @@ export class Files {
   }
 
   #file(checksum: string, length: number): Look {
-    this.#progress.bytes += length
+    this.#took(length)
     return { kind: 'file', checksum: checksum as Checksum, length }
+  }
+
+  #took(bytes: number): void {
+    this.#progress.bytes += bytes
+    this.#pace?.took(bytes)
+  }
+
+  async #held(): Promise<void> {
+    const signal = this.#signal
+    for (let ms = 1; ms > 0; ) {
+      ms = this.#pace?.heldMs(performance.now()) ?? 0
+      if (ms > 0) await sleep(ms, undefined, { signal })
+    }
   }
 
   #filled(count: number): Uint8Array {

@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { configJson } from '../registry/config-json.ts'
 import type { CrateName } from '../registry/crate-name.ts'
-import { indexPath } from '../registry/sparse-path.ts'
+import { type IndexPath, indexPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
 import { rootNumbers } from '../store/chain-files.ts'
 import { CONFIG_JSON, NEXT, PUBLISHED, SITE, TRUST } from '../store/layout.ts'
 import { openMirror } from '../store/mirror.ts'
 import { readWithdrawn } from '../store/quarantine.ts'
 import { readNext, type Snapshot, shownTree } from '../store/snapshot.ts'
+import type { Traffic } from '../upstream/traffic.ts'
 import type { Progress } from './run.ts'
 import { chainFindings, strayMetadata } from './verify-chain.ts'
 import { CrateFiles } from './verify-crates.ts'
@@ -28,6 +29,13 @@ export type Target =
       readonly kind: 'crates'
       readonly crates: readonly { readonly name: CrateName; readonly version?: Version }[]
     }
+  /** So many crates that follow one in the order of their paths; null: from the first. */
+  | {
+      readonly kind: 'following'
+      readonly after: IndexPath | null
+      readonly count: number
+      readonly onRead: (path: IndexPath) => void
+    }
 
 export interface VerifyOptions {
   readonly target: Target
@@ -36,6 +44,8 @@ export interface VerifyOptions {
   readonly progress: Progress
   readonly now: Date
   readonly signal: AbortSignal
+  /** How fast files may be read; without it as fast as they come. */
+  readonly pace?: Traffic
 }
 
 /** More than this, and snapshots follow each other faster than they can be read. */
@@ -96,7 +106,7 @@ function stampOf(root: string): string {
 async function* findings(
   root: string,
   { shown, next }: State,
-  { target, url, progress, now, signal }: VerifyOptions,
+  { target, url, progress, now, signal, pace }: VerifyOptions,
 ): AsyncGenerator<Finding> {
   yield* recordFindings(root, shown, next)
   if (shown === undefined) return
@@ -114,7 +124,7 @@ async function* findings(
     return
   }
   const selection = yield* selectionFindings(root, shown)
-  const files = new Files(root, progress, signal)
+  const files = new Files(root, { progress, signal, pace })
   const withdrawn = readWithdrawn(root)
   const expected = new Expected(root, { shown, next, named, pruned, selection })
   const crates = new CrateFiles(root, { expected, files, withdrawn })
@@ -122,7 +132,22 @@ async function* findings(
     for (const { name, version } of target.crates) yield* crates.one(indexPath(name), version)
     return
   }
+  if (target.kind === 'following') {
+    for (const path of following(target, expected.paths())) {
+      if (expected.whole(path) !== undefined) yield* crates.one(path, undefined)
+      target.onRead(path)
+    }
+    return
+  }
   yield* crates.all({ withArtifacts: target.kind === 'all' })
+}
+
+function following(
+  { after, count }: Extract<Target, { readonly kind: 'following' }>,
+  paths: readonly IndexPath[],
+): readonly IndexPath[] {
+  const first = after === null ? 0 : paths.findIndex(path => path > after)
+  return first < 0 ? [] : paths.slice(first, first + count)
 }
 
 /** The chain followed. A mirror that only observes has none: what it shows is its own observation. */

@@ -12,9 +12,12 @@ import {
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import type { Status } from '../../src/serve/status.ts'
+import type { ScrubRound } from '../../src/store/scrub.ts'
 import { Courier, edit } from '../bundle/carried.ts'
-import { expectExit, Registry } from '../crateferry.ts'
+import { artifactAt, checksumOf, expectExit, Registry } from '../crateferry.ts'
 import { Running } from '../daemon/running.ts'
 import { serveFolder } from '../upstream.ts'
 
@@ -67,6 +70,52 @@ test('a daemon syncs at once and when asked, serves, pauses, and ends well', {
   expect(shown.stdout).toMatch(/sync: exit 0 after .* s, published, snapshot 2, .* came\n$/)
   await expectExit(64, 'ctl', 'explode', '--mirror', mirror)
 })
+
+test('what rots on the disk is found and mended; what cannot be mended is told', {
+  timeout,
+}, async () => {
+  await using registry = await Registry.make()
+  const upstream = await serveFolder(registry.public)
+  const mirror = await registry.mirror('mirror', upstream.url)
+  await expectExit(0, 'sync', '--mirror', mirror)
+  // it is read in the order of paths: this crate comes first
+  const checksum = await checksumOf(join(mirror, 'public/index'), '1/f', '1.0.0')
+  const artifact = join(mirror, 'public', artifactAt('1/f', checksum))
+  const right = readFileSync(artifact)
+  const rot = (): void => {
+    rmSync(artifact)
+    writeFileSync(artifact, 'rotten')
+    rmSync(join(mirror, 'state/scrub.json'), { force: true })
+  }
+  rot()
+  {
+    await using daemon = await Running.of(mirror)
+    await daemon.until(/scrub: f@1.0.0: .*: expected sha256/)
+    expect(await scrubbed(daemon.url)).toMatchObject({ crates: 1, faults: 1, left: 0 })
+    expect(readFileSync(artifact).equals(right)).toBe(true)
+  }
+  await upstream[Symbol.asyncDispose]()
+  rot()
+  await using daemon = await Running.of(mirror)
+  await daemon.until(/degraded: scrub: exit 4/)
+  expect(await scrubbed(daemon.url)).toMatchObject({ faults: 1, left: 1 })
+  const { held, runs } = (await (await fetch(`${daemon.url}/api/status`)).json()) as Status
+  expect(held.first).toMatchObject([{ crate: 'f', reason: expect.stringMatching(/^damaged/) }])
+  expect(runs.map(({ command, exit }) => [command, exit])).toEqual([
+    ['scrub', 4],
+    ['scrub', 0],
+    ['sync', 0],
+  ])
+})
+
+/** The round that is being read, once something of it was. */
+async function scrubbed(url: string): Promise<ScrubRound> {
+  for (const end = performance.now() + 20_000; performance.now() < end; await sleep(50)) {
+    const { scrub } = (await (await fetch(`${url}/api/status`)).json()) as Status
+    if (scrub !== null) return scrub.round
+  }
+  return expect.fail('nothing was read back')
+}
 
 test('a configuration that is broken is told and not taken; the next good one is', {
   timeout,

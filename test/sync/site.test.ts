@@ -237,7 +237,11 @@ test('each kind of damage to the chain of a site is named, mended by --repair, a
     damage(join(mirror, file))
     expect((await said(mirror)).faults, file).toContain(file)
     const findings = await found(mirror)
-    expect((await asRun(mirror, run => repair(run, undefined, findings))).left, file).toEqual([])
+    expect(
+      (await asRun(mirror, run => repair(run, undefined, { findings, again: { kind: 'all' } })))
+        .left,
+      file,
+    ).toEqual([])
     const mended = [
       await contents(join(mirror, 'public')),
       await contents(join(mirror, 'state/trust')),

@@ -148,7 +148,9 @@ test('a repair that is interrupted holds nothing', async () => {
   const stop = new AbortController()
   const client = new HttpClient({ userAgent: 'test', connections: 2, tries: 1, redirectHosts: [] })
   const source = signedRepository(upstream.url, client, { chain: 'tuf' })
-  const repaired = asRun(at(), stop.signal, run => repair(run, source, findings))
+  const repaired = asRun(at(), stop.signal, run =>
+    repair(run, source, { findings, again: { kind: 'all' } }),
+  )
   const failed = expect(repaired).rejects.toThrow('stopped')
   await sleep(300)
   stop.abort(new Error('stopped'))
