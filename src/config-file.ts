@@ -71,6 +71,9 @@ ${redirectHosts === undefined ? '# redirect-hosts = []' : `redirect-hosts = [${r
 
 # Certificates, in PEM, of authorities to believe beside those of the system; a path from here.
 # ca-file = "site-ca.pem"
+
+# A file with the token that the upstream asks for; only its own hosts are told. Let nobody else read it.
+${line('token-file', more.tokenFile, 'token')}
 `
 }
 

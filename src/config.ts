@@ -59,6 +59,8 @@ export interface Config {
     readonly noProxy: readonly string[]
     /** A file with certificates, in PEM, of authorities to believe beside those of the system. */
     readonly caFile: string | undefined
+    /** A file with the token that the upstream's own hosts are told in `Authorization`, as it is. */
+    readonly tokenFile: string | undefined
   }
   readonly sync: {
     /** Connections to the upstream, 1 to 256. */
@@ -193,6 +195,7 @@ const DEFAULTS: Config = {
     proxy: undefined,
     noProxy: Object.freeze([]),
     caFile: undefined,
+    tokenFile: undefined,
   },
   sync: {
     connections: 32,
@@ -269,6 +272,7 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     proxy: proxyUrl,
     noProxy: listOf('a list of hosts', bypass),
     caFile: path,
+    tokenFile: path,
   },
   sync: {
     connections: integer(1, 256),

@@ -124,6 +124,7 @@ test('the example of docs/config.md is read as it says', () => {
       proxy: 'http://proxy.site.example:3128/',
       noProxy: ['.site.example'],
       caFile: 'site-ca.pem',
+      tokenFile: 'token',
     },
     sync: {
       connections: 4,
@@ -389,6 +390,7 @@ test('every comment of the file that init writes shows the default that holds', 
       contact: 'you@example.org',
       proxy: 'http://proxy.example:3128/',
       caFile: 'site-ca.pem',
+      tokenFile: 'token',
     },
   })
 })

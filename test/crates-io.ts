@@ -25,11 +25,15 @@ export class CratesIo extends CratesIoModel implements AsyncDisposable {
   #rules: { readonly pattern: RegExp; readonly fault: Fault; skip: number; left: number }[] = []
   #staleMs = 0
   #isPortal = false
+  readonly #token: string | undefined
   #port = 0
   #dump: { readonly day: string; readonly bytes: Promise<Buffer> } | undefined
 
-  static async start(options: { readonly now?: Date } = {}): Promise<CratesIo> {
-    const registry = new CratesIo(options.now ?? new Date())
+  /** With a token it answers whoever does not tell it as private registries do. */
+  static async start(
+    options: { readonly now?: Date; readonly token?: string } = {},
+  ): Promise<CratesIo> {
+    const registry = new CratesIo(options.now ?? new Date(), options.token)
     await registry.comeBack()
     return registry
   }
@@ -50,8 +54,9 @@ export class CratesIo extends CratesIoModel implements AsyncDisposable {
     }
   }
 
-  private constructor(now: Date) {
+  private constructor(now: Date, token: string | undefined) {
     super(now)
+    this.#token = token
     this.#server = createServer((request, response) => {
       this.#serve(request, response).catch(error => response.destroy(error))
     })
@@ -140,6 +145,9 @@ export class CratesIo extends CratesIoModel implements AsyncDisposable {
     headers: IncomingMessage['headers'],
   ): Promise<Answer> {
     if (method !== 'GET' && method !== 'HEAD') return plain(401, 'Unauthorized')
+    if (this.#token !== undefined && headers.authorization !== this.#token) {
+      return { ...plain(401, 'who are you?\n'), headers: { 'www-authenticate': 'Cargo' } }
+    }
     const [, room = '', ...rest] = path.split('/')
     const name = rest.join('/')
     if (room === 'index') return this.#indexAnswer(name, headers)

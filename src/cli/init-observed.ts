@@ -1,18 +1,20 @@
 import { resolve } from 'node:path'
 import { parseConfig } from '../config.ts'
 import { configurationText } from '../config-file.ts'
-import { MirrorError, quoted } from '../error.ts'
+import { MirrorError } from '../error.ts'
 import { parseConfigJson } from '../registry/config-json.ts'
 import { createMirror } from '../store/mirror.ts'
 import { LIMITS } from '../upstream/limits.ts'
 import { parseBase } from '../upstream/url-policy.ts'
 import type { Context } from './context.ts'
+import { requireSecure, UNSIGNED } from './secure-url.ts'
 import { httpClient } from './writing.ts'
 
 export interface ObservedOptions {
   readonly upstream?: string
   readonly contact?: string
   readonly allowHost?: readonly string[]
+  readonly tokenFile?: string
 }
 
 /** What is known of crates.io: where its downloads are, and what it publishes beside its index. */
@@ -32,7 +34,7 @@ const CRATES_IO = {
 export async function initObserved(
   context: Context,
   folder: string,
-  { upstream, contact, allowHost = [] }: ObservedOptions,
+  { upstream, contact, allowHost = [], tokenFile: given }: ObservedOptions,
 ): Promise<number> {
   if (contact === undefined) {
     throw new MirrorError(
@@ -41,9 +43,17 @@ export async function initObserved(
     )
   }
   const index = (upstream ?? CRATES_IO.index).replace(/\/+$/, '')
-  requireSecure(index, 'the index')
+  requireSecure(index, 'the index', UNSIGNED)
   const isCratesIo = index === CRATES_IO.index
-  const begun = { url: undefined, chain: 'tuf', trust: 'observed', origin: true, contact } as const
+  const tokenFile = given === undefined ? undefined : resolve(context.cwd, given)
+  const begun = {
+    url: undefined,
+    chain: 'tuf',
+    trust: 'observed',
+    origin: true,
+    contact,
+    tokenFile,
+  } as const
   const urls = isCratesIo ? CRATES_IO : { index, redirectHosts: allowHost }
   const draft = parseConfig(
     Buffer.from(configurationText({ ...begun, ...urls })),
@@ -52,7 +62,7 @@ export async function initObserved(
   const artifacts = isCratesIo
     ? CRATES_IO.artifacts
     : await downloadsOf(context, draft, index, allowHost)
-  requireSecure(artifacts, 'its downloads')
+  requireSecure(artifacts, 'its downloads', UNSIGNED)
   const configuration = configurationText({ ...begun, ...urls, artifacts })
   parseConfig(Buffer.from(configuration), 'the configuration')
   const root = resolve(context.cwd, folder)
@@ -82,16 +92,4 @@ async function downloadsOf(
   } finally {
     await client.close()
   }
-}
-
-/** What nobody signs must at least come over TLS. Loopback is this machine. */
-export function requireSecure(url: string, what: string): void {
-  const parsed = URL.parse(url.replaceAll(/[{}]/g, ''))
-  if (parsed?.protocol === 'https:') return
-  const isLoopback = /^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(parsed?.hostname ?? '')
-  if (parsed?.protocol === 'http:' && isLoopback) return
-  throw new MirrorError(
-    'usage',
-    `${what} ${quoted(url)} is not https: what nobody signs is believed over TLS only`,
-  )
 }

@@ -43,14 +43,14 @@ async function initPinned(
 ): Promise<number> {
   const bytes = readGiven(context, file, 'the root')
   const version = verifyRoot(bytes, file)
-  const draft = configurationFor(options, 'tuf')
+  const draft = configurationFor(options, context.cwd, 'tuf')
   const chain =
     options.upstream === undefined ? 'tuf' : await chainOf(context, draft.config, version, bytes)
   const root = resolve(context.cwd, folder)
   const mirror = await createMirror(root, {
     trust: 'tuf',
     pinnedRoot: { version, bytes },
-    configuration: configurationFor(options, chain).text,
+    configuration: configurationFor(options, context.cwd, chain).text,
   })
   const { uuid, root: fingerprint } = mirror.marker
   context.out.result({ mirror: root, uuid, root: fingerprint, version, chain }, [
@@ -64,10 +64,13 @@ async function initPinned(
 
 /** As it will be read back: what cannot be is refused before anything is made. */
 function configurationFor(
-  { upstream, contact }: InitOptions,
+  { upstream, contact, tokenFile: given }: InitOptions,
+  cwd: string,
   chain: 'tuf' | 'site',
 ): { readonly text: string; readonly config: Config } {
-  const text = configurationText({ url: upstream, contact, chain, trust: 'tuf', origin: false })
+  const tokenFile = given === undefined ? undefined : resolve(cwd, given)
+  const begun = { url: upstream, contact, tokenFile } as const
+  const text = configurationText({ ...begun, chain, trust: 'tuf', origin: false })
   return { text, config: parseConfig(Buffer.from(text), 'the configuration') }
 }
 

@@ -99,6 +99,7 @@ function addCommands(program: Command, context: () => Context): void {
       'a signed repository (without one the mirror is filled by bundles); with --observed a sparse index (without one crates.io)',
     )
     .option('--contact <text>', 'a mail address or URL to reach you, sent in the User-Agent')
+    .option('--token-file <file>', 'a file with the token that the upstream asks for')
     .option('--allow-host <host...>', "with --observed: hosts that the index's downloads may be on")
     .action((dir, options) => run(c => initCommand(c, dir, options))())
 

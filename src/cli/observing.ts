@@ -11,7 +11,7 @@ import type { Run } from '../sync/run.ts'
 import { readNames } from '../upstream/names-file.ts'
 import { sparseRegistry } from '../upstream/sparse-registry.ts'
 import type { Traffic } from '../upstream/traffic.ts'
-import { requireSecure } from './init-observed.ts'
+import { requireSecure, UNSIGNED } from './secure-url.ts'
 import { httpClient } from './writing.ts'
 
 /** Lends an observer of the configured registry to `work`. */
@@ -29,8 +29,8 @@ export async function withObserver<Result>(
       `${join(mirror.root, CONFIGURATION)}: an observed upstream needs upstream.index and upstream.artifacts`,
     )
   }
-  requireSecure(index, 'upstream.index')
-  requireSecure(artifacts, 'upstream.artifacts')
+  requireSecure(index, 'upstream.index', UNSIGNED)
+  requireSecure(artifacts, 'upstream.artifacts', UNSIGNED)
   const registry = sparseRegistry(
     { index, artifacts, feeds, dump, advisories },
     httpClient(config, mirror.root, traffic),

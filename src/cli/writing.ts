@@ -7,7 +7,7 @@ import { acquireLock } from '../store/lock.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { Writer } from '../store/writer.ts'
 import { type Accepted, Progress, type Run, type SyncSettings } from '../sync/run.ts'
-import { HttpClient } from '../upstream/http.ts'
+import { HttpClient, type HttpOptions } from '../upstream/http.ts'
 import { signedRepository } from '../upstream/signed-repository.ts'
 import { Traffic } from '../upstream/traffic.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -16,7 +16,9 @@ import { type Context, VERSION } from './context.ts'
 import { ProgressLine, runLine } from './progress.ts'
 import { EXIT, failure } from './report.ts'
 import { recorder } from './run-record.ts'
+import { requireSecure, SECRET } from './secure-url.ts'
 import { selectionRules } from './selecting.ts'
+import { readTokenFile } from './token-file.ts'
 
 const NOTHING_ACCEPTED: Accepted = {
   removals: 0,
@@ -137,6 +139,7 @@ export function httpClient(config: Config, root: string, traffic?: Traffic): Htt
     proxy,
     noProxy,
     ca: caFile === undefined ? undefined : readCaFile(resolve(root, caFile)),
+    token: tokenFor(config, root),
     requestsPerSecond: config.sync.requestsPerSecond ?? (isObserving ? OBSERVING_RATE : undefined),
     ...(traffic && { traffic }),
     userAgent: `crateferry/${VERSION} (${contact ?? 'no contact configured'})`,
@@ -149,4 +152,14 @@ export function httpClient(config: Config, root: string, traffic?: Traffic): Htt
       floorBytesPerSecond,
     },
   })
+}
+
+/** For the hosts that the configuration itself names, and over TLS only: a token is a password. */
+function tokenFor({ upstream }: Config, root: string): HttpOptions['token'] {
+  const { url, index, artifacts, tokenFile } = upstream
+  if (tokenFile === undefined) return undefined
+  const urls = [url, index, artifacts].filter(one => one !== undefined)
+  for (const one of urls) requireSecure(one, 'the upstream', SECRET)
+  const origins = urls.map(one => new URL(one.replaceAll(/[{}]/g, '')).origin)
+  return { value: readTokenFile(resolve(root, tokenFile)), origins }
 }

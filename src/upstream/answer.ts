@@ -54,6 +54,10 @@ export function judge(head: Head, asked: Asked, place: Place, now: Date): Verdic
   if (status === 408 || status === 425 || (status >= 500 && status <= 599)) {
     throw new Unavailable(`${shown(place)}: status ${status}`)
   }
+  if (status === 401) {
+    const what = 'status 401: it wants a token (upstream.token-file), or another one'
+    throw new WrongForm('incomplete', `${shown(place)}: ${what}`)
+  }
   const expected = asked.kind === 'part' ? 206 : 200
   throw new WrongForm('incomplete', `${shown(place)}: expected status ${expected}, found ${status}`)
 }

@@ -21,6 +21,8 @@ export interface HttpOptions extends Partial<Omit<EgressOptions, 'times'>> {
   readonly times?: Partial<HttpTimes>
   /** Hosts (with their port, where it is not the scheme's own) that a redirect may lead to. */
   readonly redirectHosts?: readonly string[]
+  /** What these origins, and no host that they redirect to, are told in `Authorization`. */
+  readonly token?: { readonly value: string; readonly origins: readonly string[] } | undefined
   /** For each host, over all transfers. */
   readonly requestsPerSecond?: number | undefined
   readonly random?: () => number
@@ -73,6 +75,7 @@ export class HttpClient {
   readonly #bulkHeaders: readonly string[]
   readonly #smallHeaders: readonly string[]
   readonly #redirectHosts: readonly string[]
+  readonly #token: HttpOptions['token']
   readonly #traffic: Traffic
 
   constructor(options: HttpOptions) {
@@ -82,6 +85,7 @@ export class HttpClient {
     this.#bulkHeaders = ['accept-encoding', 'identity', 'user-agent', userAgent]
     this.#smallHeaders = ['accept-encoding', 'gzip', 'user-agent', userAgent]
     this.#redirectHosts = options.redirectHosts ?? []
+    this.#token = options.token
     this.#traffic = options.traffic ?? new Traffic()
     this.#egress = new Egress({ connections: 32, ...options, times })
   }
@@ -208,19 +212,20 @@ export class HttpClient {
     )
     await host.ready(signal)
     const route = this.#egress.route(place)
-    const headers = this.#headersFor(asked, route)
+    const headers = this.#headersFor(place, asked, route)
     const { times } = this.#host
     const { agent: dispatcher } = this.#egress
     const traffic = this.#traffic
     return exchange(place, asked, { dispatcher, route, host, headers, times, traffic, signal })
   }
 
-  #headersFor(asked: Asked, route: Route): readonly string[] {
+  #headersFor({ origin }: Place, asked: Asked, route: Route): readonly string[] {
     const range = rangeHeader(asked)
     return [
       ...(isBulk(asked) ? this.#bulkHeaders : this.#smallHeaders),
       ...(range === undefined ? [] : ['range', range]),
       ...(asked.condition ?? []),
+      ...(this.#token?.origins.includes(origin) ? ['authorization', this.#token.value] : []),
       ...(route.headers ?? []),
     ]
   }
