@@ -7,6 +7,7 @@ import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
 import { ctlCommand } from './ctl.ts'
 import { daemonCommand } from './daemon.ts'
 import { demoCommand } from './demo.ts'
+import { doctorCommand } from './doctor.ts'
 import { documented, exitCodesText } from './help.ts'
 import { initCommand } from './init.ts'
 import { keyNewCommand, keyShowCommand } from './key.ts'
@@ -187,6 +188,12 @@ function addCommands(program: Command, context: () => Context): void {
   })
     .option('--last <n>', 'so many runs; else 20', wholeNumber)
     .action(options => run(c => runsCommand(c, options))())
+
+  documented(program.command('doctor'), {
+    does: 'look at all that a mirror needs, and let a real cargo fetch from it',
+    example: 'crateferry doctor --mirror mirror',
+    exits: [0, 3, 4, 10, 15, 16, 20, 21, 64],
+  }).action(run(doctorCommand))
 
   documented(program.command('cargo-config'), {
     does: "print the config.toml that makes a client's cargo use the mirror",

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { watch } from 'chokidar'
 
 const POLL_MS = 1000
@@ -14,6 +15,11 @@ export class FileWatch implements AsyncDisposable {
     const options = { usePolling: true, interval: POLL_MS, ignoreInitial: true }
     this.#watcher = watch([...files], options)
     this.#watcher.on('all', (_event, path) => this.#changed.add(path)).on('error', () => {})
+    // what changes before the first look of the watcher is no event of its
+    const before = new Map(files.map(file => [file, stampOf(file)]))
+    this.#watcher.once('ready', () => {
+      for (const [file, stamp] of before) if (stampOf(file) !== stamp) this.#changed.add(file)
+    })
   }
 
   /** The files that changed since this was asked last. */
@@ -26,4 +32,9 @@ export class FileWatch implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#watcher.close()
   }
+}
+
+function stampOf(file: string): string {
+  const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stats === undefined ? '' : `${stats.ino} ${stats.mtimeNs} ${stats.size}`
 }

@@ -57,6 +57,8 @@ export const SNAPSHOTS = 'state/snapshots'
 export const SELECTED = 'state/selected'
 /** How far the daemon has read everything back. */
 export const SCRUB = 'state/scrub.json'
+/** Where the doctor tries the disk; gone when it is done. */
+export const DOCTOR = 'state/doctor'
 /** What an import waits for. */
 export const PENDING = 'state/pending/import.json'
 /** The journals of bundles that were exported. */

@@ -96,6 +96,17 @@ export class HttpClient {
     return small(await this.#answered(place, asked, signal)).bytes
   }
 
+  /** The same, and what the clock of the server said, if it did. */
+  async dated(
+    place: Place,
+    { kind, bytesMax, signal }: Request,
+  ): Promise<{ readonly bytes: Uint8Array; readonly date: Date | undefined }> {
+    const asked = { kind, bytesMax, length: undefined, offset: 0 }
+    const { bytes, taken } = small(await this.#answered(place, asked, signal))
+    const at = Date.parse(String(taken.headers['date']))
+    return { bytes, date: Number.isNaN(at) ? undefined : new Date(at) }
+  }
+
   /**
    * A small thing anew, or that it is unchanged, which is believed only where we asked whether it
    * is: what the validators are of, only the caller knows.
