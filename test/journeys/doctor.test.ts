@@ -76,6 +76,28 @@ test(
   },
 )
 
+test(
+  'what is wrong is named, with what to do, and its exit code',
+  TIMES,
+  async ({ mirror, upstream }) => {
+    await upstream.goAway()
+    await set(mirror, 'hooks', 'command = ["no-such-program"]')
+    await set(mirror, 'bundle', 'inbox = ["nowhere"]')
+    await set(mirror, 'store', 'reserve-bytes = 1125899906842624')
+    const checks = await examined(3, mirror)
+    expect(stateOf(checks, 'upstream')).toMatchObject({
+      state: 'fail',
+      what: expect.stringContaining('ECONNREFUSED'),
+    })
+    expect(stateOf(checks, 'hooks').what).toBe('hooks.command: no-such-program cannot be run')
+    expect(stateOf(checks, 'inbox').what).toMatch(/nowhere is not a folder that can be read/)
+    expect(stateOf(checks, 'space').what).toMatch(/a sync stops soon, or at once/)
+    expect(stateOf(checks, 'server')).toMatchObject({ state: 'warn' })
+    await set(mirror, 'sync', 'conections = 4')
+    expect(stateOf(await examined(64, mirror), 'mirror').what).toMatch(/unknown key .*conections/)
+  },
+)
+
 test.runIf(hasCargo)(
   'an artifact that cargo refuses fails the cargo check',
   TIMES,
