@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { getAssetKeys, getRawAsset, isSea } from 'node:sea'
 import { promisify } from 'node:util'
 import { MirrorError } from '../error.ts'
 import { type RunningServer, startServer } from '../serve/server.ts'
@@ -29,9 +30,10 @@ export async function demoCommand(context: Context): Promise<number> {
   const quiet = quietly(context)
   const at = (mirror: string): Context => ({ ...quiet, options: { ...quiet.options, mirror } })
   const begun = performance.now()
+  const fixtures = fixturesIn(folder)
 
   say(out.bold('1. A signed upstream, made from the crates in fixtures/'))
-  await must(upstreamCommand(quiet, repository, { from: join(fixtures(), 'crates') }))
+  await must(upstreamCommand(quiet, repository, { from: join(fixtures, 'crates') }))
   await using upstream = await served(repository, context)
   const { entries } = shown(repository)
   say(`   2-of-3 root, index tree over ${entries} crates, served at ${upstream.url}`)
@@ -52,7 +54,7 @@ export async function demoCommand(context: Context): Promise<number> {
 
   say(out.bold('4. Served to a real cargo'))
   await using server = await served(mirror, context)
-  const built = await buildWithCargo(context, folder, server)
+  const built = await buildWithCargo(context, { folder, fixtures, server })
   for (const line of built.lines) say(`   ${line}`)
 
   const seconds = Math.round((performance.now() - begun) / 100) / 10
@@ -88,13 +90,24 @@ async function served(folder: string, { out }: Context): Promise<RunningServer> 
   return await startServer({ reader, listen, url: 'http://127.0.0.1', log: line => out.say(line) })
 }
 
-/** Beside `src` in a checkout, beside `dist` in a package. */
-function fixtures(): string {
+/** Beside `src` in a checkout, beside `dist` in a package; an executable brings them along. */
+function fixturesIn(folder: string): string {
+  if (isSea()) return unpacked(folder)
   for (const up of ['../..', '../../..']) {
     const folder = join(import.meta.dirname, up, 'fixtures')
     if (existsSync(folder)) return folder
   }
   throw new MirrorError('unexpected', 'the fixtures folder of the package is missing')
+}
+
+/** Assets of the executable are files named by their path. */
+function unpacked(folder: string): string {
+  for (const name of getAssetKeys().filter(key => key.startsWith('fixtures/'))) {
+    const file = join(folder, name)
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, Buffer.from(getRawAsset(name)))
+  }
+  return join(folder, 'fixtures')
 }
 
 function count(folder: string): number {
@@ -108,12 +121,15 @@ const CARGO_MS = 120_000
 /** With an empty CARGO_HOME whose only source is the mirror, as locked as a release build. */
 async function buildWithCargo(
   { env, signal }: Context,
-  folder: string,
-  { url }: RunningServer,
+  {
+    folder,
+    fixtures,
+    server: { url },
+  }: { readonly folder: string; readonly fixtures: string; readonly server: RunningServer },
 ): Promise<{ readonly cargo: string | undefined; readonly lines: readonly string[] }> {
   const home = join(folder, 'cargo-home')
   const program = join(folder, 'program')
-  cpSync(join(fixtures(), 'program'), program, { recursive: true })
+  cpSync(join(fixtures, 'program'), program, { recursive: true })
   mkdirSync(home)
   writeFileSync(join(home, 'config.toml'), cargoConfig(url))
   const options = {

@@ -16,6 +16,7 @@ import { EXIT, EXIT_WORDS, failure } from './report.ts'
 import { rootNewCommand } from './root.ts'
 import { runsCommand } from './runs.ts'
 import { serveCommand } from './serve.ts'
+import { addShellCommands } from './shell-commands.ts'
 import { signCommand } from './sign.ts'
 import { stopOnSignals } from './signals.ts'
 import { statusCommand } from './status.ts'
@@ -28,6 +29,8 @@ import { withdrawCommand } from './withdraw.ts'
 /** What an operator types. Sets the exit code; nothing else in the program ends the process. */
 export async function main(): Promise<void> {
   const { env } = process
+  // whoever reads may leave before the end: what is done goes on
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosed)
   const stop = stopOnSignals()
   const program = programFor(stop.signal)
   try {
@@ -36,6 +39,10 @@ export async function main(): Promise<void> {
     const options = program.opts<GlobalOptions>()
     process.exitCode = exitOf(error, options, env, stop.signal)
   }
+}
+
+function ignoreClosed(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
 }
 
 function exitOf(
@@ -212,6 +219,7 @@ function addCommands(program: Command, context: () => Context): void {
     .option('--keys <dir>', 'where the keys are, made on the first run; else DIR.keys')
     .action((dir, options) => run(c => upstreamCommand(c, dir, options))())
 
+  addShellCommands(program, run)
   addSiteCommands(program, run)
   addBundleCommands(program, run)
 }
