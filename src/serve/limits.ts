@@ -1,17 +1,15 @@
+import type { ConnectionLimits } from './connections.ts'
 import type { Pace } from './send.ts'
 
 /** How long a client may take, and how many there may be. Tests shorten them. */
-export interface ServeLimits {
+export interface ServeLimits extends ConnectionLimits {
   readonly headersMs: number
   readonly requestMs: number
   readonly keepAliveMs: number
   /** A client that neither reads nor sends is dropped after this. */
   readonly silentMs: number
   readonly pace: Pace
-  readonly checkMs: number
   readonly drainMs: number
-  readonly connections: number
-  readonly connectionsPerAddress: number
 }
 
 export const LIMITS: ServeLimits = {
@@ -23,5 +21,6 @@ export const LIMITS: ServeLimits = {
   checkMs: 1000,
   drainMs: 10_000,
   connections: 1024,
-  connectionsPerAddress: 64,
+  connectionsPerAddress: 256,
+  stalledMs: 5000,
 }

@@ -30,7 +30,6 @@ export function plainServer(limits: ServeLimits, listener: Listener): Server {
   )
   server.timeout = limits.silentMs
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION
-  server.maxConnections = limits.connections
   return server
 }
 
@@ -57,7 +56,6 @@ export function secureServer(
   // node:http2 gives requests of HTTP/2 the very form of those of HTTP/1.1
   const server = createSecureServer(options, listener as unknown as () => void)
   server.setTimeout(limits.silentMs)
-  server.maxConnections = limits.connections
   return server
 }
 

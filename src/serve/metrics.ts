@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Connections } from './connections.ts'
 import type { Route } from './routes.ts'
 import type { RunShown, Status } from './status.ts'
 
@@ -23,7 +24,7 @@ export class Metrics {
   readonly #seconds: Histogram<'kind'>
   readonly #bytes: Counter<'kind'>
 
-  constructor(connections: () => number) {
+  constructor(connections: () => Pick<Connections, 'open' | 'refused' | 'evicted'>) {
     const registers = [this.#registry]
     collectDefaultMetrics({ register: this.#registry })
     this.#requests = new Counter({
@@ -50,7 +51,19 @@ export class Metrics {
       help: 'Open connections.',
       registers,
       collect() {
-        this.set(connections())
+        this.set(connections().open)
+      },
+    })
+    new Counter({
+      name: 'crateferry_http_connections_dropped_total',
+      help: 'Connections that were not taken, or that made room for others: there were too many.',
+      labelNames: ['why'],
+      registers,
+      collect() {
+        const { refused, evicted } = connections()
+        this.reset()
+        this.inc({ why: 'refused' }, refused)
+        this.inc({ why: 'stalled' }, evicted)
       },
     })
   }

@@ -47,7 +47,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const { host } = options.listen
   let url = options.url
   const { reader, readiness, status } = options
-  const metrics = new Metrics(() => connections.open)
+  const metrics = new Metrics(() => connections)
   const answers = new Answers({
     reader,
     metrics,
@@ -68,7 +68,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const { certificate } = options
   const secure = certificate && secureServer(limits, certificate, listener)
   const server = secure ?? plainServer(limits, listener)
-  const connections = new Connections(server, limits.connectionsPerAddress)
+  const connections = new Connections(server, limits)
   const { port } = await listening(server, options.listen)
   if (isLoopback(host)) {
     url = `${secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
@@ -119,6 +119,7 @@ async function drained(
   const patience = setTimeout(() => connections.destroyAll(), drainMs)
   await closed
   clearInterval(idle)
+  connections[Symbol.dispose]()
   clearTimeout(patience)
 }
 

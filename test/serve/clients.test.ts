@@ -156,6 +156,37 @@ test('the server has so many connections and no more', async ({ start }) => {
   for (const socket of sockets) socket.destroy()
 })
 
+test('those on which nothing moves make room, the longest first; those on which it does stay', async ({
+  mirror,
+  start,
+}) => {
+  const serving = await start({ connections: 3, stalledMs: 300, checkMs: 50 })
+  const closed: string[] = []
+  const opened = async (name: string, request: string) => {
+    const socket = serving.socket(request)
+    socket.on('close', () => closed.push(name))
+    await once(socket, request === '' ? 'connect' : 'data')
+    return socket
+  }
+  const [silent, reader] = [await opened('silent', ''), await opened('reader', GET('/'))]
+  const hanger = await opened('hanger', GET(large(mirror)))
+  hanger.pause()
+  for (let at = 0; at < 10; at += 1) {
+    reader.write(GET('/'))
+    await sleep(50)
+  }
+  expect(await serving.raw(GET('/', 'Connection: close\r\n'))).toMatch(/^HTTP\/1.1 200 /)
+  expect(closed).toEqual(['silent'])
+  const late = await opened('late', GET('/'))
+  reader.write(GET('/'))
+  expect(await serving.raw(GET('/', 'Connection: close\r\n'))).toMatch(/^HTTP\/1.1 200 /)
+  hanger.resume()
+  await once(hanger, 'close')
+  expect(closed).toEqual(['silent', 'hanger'])
+  expect((await serving.get('metrics')).status).toBe(200)
+  for (const socket of [silent, reader, late]) socket.destroy()
+})
+
 test('close lets an answer under way end, and its kept connection with it', async ({
   mirror,
   start,

@@ -118,6 +118,26 @@ test('a session that asks nothing more is dropped', async ({ start, certificates
   await once(client, 'close')
 })
 
+test('a session on which nothing moves makes room, one on which it does stays', async ({
+  start,
+  certificates,
+}) => {
+  const limits = { connections: 2, stalledMs: 300, checkMs: 50 }
+  const serving = await start(limits, certificates)
+  using moving = session(serving, certificates)
+  using silent = session(serving, certificates)
+  const closed = once(silent, 'close')
+  for (const client of [moving, silent]) expect((await ask(client, '/')).status).toBe(200)
+  for (let at = 0; at < 10; at += 1) {
+    expect((await ask(moving, '/')).status).toBe(200)
+    await sleep(50)
+  }
+  using late = session(serving, certificates)
+  expect((await ask(late, '/')).status).toBe(200)
+  await closed
+  expect((await ask(moving, '/')).status).toBe(200)
+})
+
 test('a stream that is not read is dropped, and the others of its connection go on', async ({
   mirror,
   start,
