@@ -1,6 +1,5 @@
 import { MirrorError, quoted } from '../error.ts'
 import { parseCrateName } from '../registry/crate-name.ts'
-import { indexPath } from '../registry/sparse-path.ts'
 import { parseVersion } from '../registry/version.ts'
 import { readWithdrawn, restore } from '../store/quarantine.ts'
 import { pruneAgain } from '../sync/prune-again.ts'
@@ -31,10 +30,7 @@ export async function withdrawCommand(
     const { exit, facts } = isRestore
       ? await restored(context, run, named)
       : await withdrawn(context, run, named, reason)
-    const isPruned = await pruneAgain(
-      run,
-      named.map(({ crate }) => indexPath(crate)),
-    )
+    const isPruned = await pruneAgain(run)
     const site = isPruned ? await signAfterSync(context, config, run) : undefined
     if (site?.outcome !== 'failed') return { exit, facts: { ...facts, reason } }
     context.out.say(`not signed: ${site.reason}`)

@@ -30,7 +30,7 @@ export interface Pruning extends Pick<Snapshot, 'held' | 'absent'> {
  * The index of only what is here, where one is wanted (`select.prune-index`): of each crate's file
  * the lines whose artifact is selected and lies here, byte for byte; no file where none is left. The
  * whole files stay by hash, so the chain that names them stays true. Crates that did not change keep
- * their entries: only a first time, or another selection, looks at all. Lands files and tiles under
+ * their entries: only a first time, another selection, or a withdrawal, looks at all. Lands files and tiles under
  * names that nobody reads yet.
  */
 export async function prunedIndex(
@@ -40,24 +40,13 @@ export async function prunedIndex(
   changed: Iterable<{ readonly path: IndexPath }>,
 ): Promise<PrunedIndex | undefined> {
   if (!run.settings.pruneIndex) return undefined
-  if (published?.pruned === undefined || published.selected !== next.selected) {
-    return await prunedAnew(run, next)
-  }
+  const isOther = published?.pruned === undefined || published.selected !== next.selected
+  if (isOther || hasWithdrawnSince(run, published)) return await prunedAnew(run, next)
   const paths = [...Array.from(changed, ({ path }) => path), ...unsteady(run, published, next)]
-  return await prunedAgain(run, published.pruned, next, paths)
+  return await withPruned(run, rootRef(published.pruned.tree), next, await entriesAt(next, paths))
 }
 
-/** The pruned index with the files of these paths made again. */
-export async function prunedAgain(
-  run: Run,
-  { tree }: PrunedIndex,
-  next: Pruning,
-  paths: Iterable<IndexPath>,
-): Promise<PrunedIndex> {
-  return await withPruned(run, rootRef(tree), next, await entriesAt(next, paths))
-}
-
-/** The same without what was pruned before: every file is made again. */
+/** The same, whatever was pruned before: every file is made again. */
 export async function prunedAnew(run: Run, next: Pruning): Promise<PrunedIndex> {
   return await withPruned(run, EMPTY_TREE, next, await allEntries(next))
 }
@@ -124,6 +113,13 @@ async function prunedEntry(
   const file = indexFileByHash(path, checksum)
   if (!existsSync(run.writer.at(file))) await run.landing.addBytes(file, bytes)
   return { path, length: bytes.length, sha256: checksum }
+}
+
+/** What is withdrawn is gone for each crate that has the same bytes, whichever was named. */
+function hasWithdrawnSince({ writer }: Run, { at }: Snapshot): boolean {
+  return readWithdrawn(writer.mirror.root)
+    .values()
+    .some(one => one.at >= at)
 }
 
 /** Crates of which something may have come or gone though their file did not change. */

@@ -185,7 +185,7 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   'status 201': /expected status 200, found 201/,
   'status 204 with a body': /expected status 200, found 204/,
   'status 206 that nobody asked for': /found 206, which was not asked for/,
-  'status 401': /found 401/,
+  'status 401': /status 401: it wants a token/,
   'status 403': /not there \(status 403\)/,
   'status 500': /status 500/,
   'status 503': /status 503/,

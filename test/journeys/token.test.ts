@@ -41,7 +41,8 @@ test('a registry that asks for a token is mirrored with it, and not without', as
   registry,
 }) => {
   const mirror = join(folder, 'mirror')
-  const now = (): Date => new Date()
+  let hours = 0
+  const now = (): Date => new Date(Date.now() + hours * 3_600_000)
   const run = (command: Parameters<typeof runHere>[0]): Promise<Told> =>
     runHere(command, { cwd: folder, mirror, now })
   const options = { observed: true, upstream: registry.index, contact: 'test@site.example' }
@@ -63,6 +64,8 @@ test('a registry that asks for a token is mirrored with it, and not without', as
   expect(JSON.stringify([begun, synced])).not.toContain('secret')
 
   await writeFile(join(folder, 'token'), 'another')
+  // what was looked at in the second in which a sweep begins counts for it
+  hours = 1
   const expired = await run(context => syncCommand(context, { sweep: true }))
   expect(expired.exit).toBe(3)
   expect(expired.said.join()).toMatch(/status 401: it wants a token .* or another one/)
