@@ -7,9 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const [host = '', port = '', path = '', slow = '0', still = '0'] = process.argv.slice(2)
 const SLOW_BYTES_A_SECOND = 4096
 const AGAIN_MS = 10_000
+const HELD_MS = 20_000
+/** Small reads, so that the kernel is asked for no more than is meant to be taken. */
+const onread = { buffer: Buffer.alloc(SLOW_BYTES_A_SECOND), callback: () => false }
 let dropped = 0
 
-for (let n = 0; n < Number(slow) + Number(still); n += 1) void hang(n, n < Number(slow))
+const all = Number(slow) + Number(still)
+for (let n = 0; n < all; n += 1) void hang(n, (n * Number(slow)) % all < Number(slow))
 
 async function hang(n: number, isSlow: boolean): Promise<never> {
   const localAddress = `127.1.${n >> 8}.${n & 255}`
@@ -18,16 +22,19 @@ async function hang(n: number, isSlow: boolean): Promise<never> {
       const socket = connect({ host, port: Number(port), localAddress, onread })
       socket.on('error', () => {}).on('close', () => done())
       socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
-      if (!isSlow) socket.pause()
-      else nibble(socket)
+      if (isSlow) nibble(socket)
+      else hold(socket)
     })
     dropped += 1
     await sleep(AGAIN_MS)
   }
 }
 
-/** Small reads, so that the kernel is asked for no more than is meant to be taken. */
-const onread = { buffer: Buffer.alloc(SLOW_BYTES_A_SECOND), callback: () => false }
+/** Who does not read is not told that it was dropped, so it comes again by itself. */
+function hold(socket: ReturnType<typeof connect>): void {
+  socket.pause()
+  setTimeout(() => socket.destroy(), HELD_MS)
+}
 
 function nibble(socket: ReturnType<typeof connect>): void {
   const timer = setInterval(() => socket.resume(), 1000)
