@@ -21,6 +21,7 @@ import {
   whole,
 } from './answer.ts'
 import { FileDamaged, HashedFiles, type OpenFile } from './files.ts'
+import { HotFiles } from './hot-files.ts'
 import type { Route } from './routes.ts'
 import { newestOf, Search } from './search.ts'
 import { StatusAnswers, type StatusSources } from './status-answers.ts'
@@ -37,6 +38,7 @@ export class Answers {
   readonly #reader: MirrorReader
   readonly #url: () => string
   readonly #files = new HashedFiles()
+  readonly #hot = new HotFiles()
   readonly #search: Search
   readonly #status: StatusAnswers
 
@@ -99,10 +101,21 @@ export class Answers {
     if (this.#reader.published() === undefined) return await this.#appeared(path)
     const checksum = await this.#reader.indexFile(path)
     if (checksum === undefined) return NOT_HERE
+    const hot = this.#hot.get(checksum)
+    if (hot !== undefined) return proved(hot, checksum)
     const byHash = this.#reader.indexFileByHash(path, checksum)
     const answer = await this.#proved(byHash, checksum, INDEX_FILE)
-    if (answer.status === 200) return answer
+    if (answer.status === 200) return await this.#kept(answer, checksum)
     return await this.#byPath(path, [checksum, await this.#reader.nextIndexFile(path)])
+  }
+
+  /** The same from memory the next time. */
+  async #kept(answer: Found, checksum: Checksum): Promise<Answer> {
+    const { body } = answer
+    if (body instanceof Uint8Array || !this.#hot.isSmall(body.size)) return answer
+    const bytes = await bytesOf(body)
+    if (this.#hot.put(checksum, bytes)) return proved(bytes, checksum)
+    throw new FileDamaged(body.path, 'was changed while it was read')
   }
 
   async #byPath(path: IndexPath, named: readonly (Checksum | undefined)[]): Promise<Answer> {
@@ -205,6 +218,11 @@ export class Answers {
     await body[Symbol.asyncDispose]()
     throw new FileDamaged(file, `does not match sha256 ${checksum}`)
   }
+}
+
+function proved(body: Uint8Array, checksum: Checksum): Found {
+  const { type, cache } = INDEX_FILE
+  return { status: 200, type, cache, etag: `"${checksum}"`, body, hasRanges: false }
 }
 
 function withdrawn(withdrawal: Withdrawal): Refused {

@@ -66,7 +66,12 @@ function partFor(
   return partOf(size, etag, { range: headers.range, ifRange })
 }
 
-const PIECE_BYTES = 32_768
+/** A large buffer is faster; where many streams are under way, each has a small one. */
+const PIECE_BYTES = 65_536
+const SMALL_PIECE_BYTES = 16_384
+const MANY_STREAMS = 256
+
+let streams = 0
 
 /**
  * Reads as fast as the client takes, a piece at a time into one buffer, so that a thousand who do
@@ -81,15 +86,21 @@ async function stream(
 ): Promise<void> {
   const expect = patience(response, pace)
   const out = writableOf(response)
-  const buffer = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, part.end - part.start))
-  for (let at = part.start; at < part.end; at += PIECE_BYTES) {
-    const piece = buffer.subarray(0, Math.min(PIECE_BYTES, part.end - at))
-    await file.read(piece, at)
-    expect(piece.length)
-    tally.bytes += piece.length
-    if (!(await isTaken(out, piece))) return
+  const most = streams < MANY_STREAMS ? PIECE_BYTES : SMALL_PIECE_BYTES
+  const buffer = Buffer.allocUnsafeSlow(Math.min(most, part.end - part.start))
+  streams += 1
+  try {
+    for (let at = part.start; at < part.end; at += buffer.length) {
+      const piece = buffer.subarray(0, Math.min(buffer.length, part.end - at))
+      await file.read(piece, at)
+      expect(piece.length)
+      tally.bytes += piece.length
+      if (!(await isTaken(out, piece))) return
+    }
+    out.end()
+  } finally {
+    streams -= 1
   }
-  out.end()
 }
 
 /** Whether the system has the bytes; a client that leaves is its own matter. */

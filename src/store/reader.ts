@@ -7,7 +7,7 @@ import { type IndexPath, type Prefix, prefixOfPath } from '../registry/sparse-pa
 import { lookUp } from '../tree/prove.ts'
 import { entriesOf } from '../tree/walk.ts'
 import { readLanding } from './landing.ts'
-import { artifactFile, indexFile, indexFileByHash, PUBLIC, PUBLISHED } from './layout.ts'
+import { artifactFile, indexFile, indexFileByHash, LANDING, PUBLIC, PUBLISHED } from './layout.ts'
 import { readWithdrawn, type Withdrawal, withdrawnStamp } from './quarantine.ts'
 import { readSelection } from './selected.ts'
 import {
@@ -19,6 +19,9 @@ import {
   shownUnderPath,
 } from './snapshot.ts'
 import { localTiles } from './tiles.ts'
+
+/** Some 150 bytes each. */
+const LOOKED_MAX = 50_000
 
 /** Why an artifact that somebody asks for is not here: it may come yet (503), or it will not (404). */
 export interface Missing {
@@ -35,8 +38,13 @@ export class MirrorReader {
   readonly root: string
   #published: Snapshot | undefined
   #publishedStamp = ''
+  /** What a writer is naming. */
+  #landing: ReadonlySet<string> = new Set()
+  #landingStamp = ''
   /** What the held crates' new index files name, read once for each published snapshot. */
   readonly #wanted = new Map<IndexPath, ReadonlySet<Checksum>>()
+  /** What the published snapshot names, of the paths that were asked for. */
+  readonly #looked = new Map<IndexPath, Checksum | undefined>()
   /** Which part of its index the mirror holds, read once for each published snapshot. */
   #selection: Selection | undefined
   #withdrawn: ReadonlyMap<Checksum, Withdrawal> = new Map()
@@ -48,20 +56,33 @@ export class MirrorReader {
 
   /** The published snapshot, read again whenever its file was replaced. */
   published(): Snapshot | undefined {
-    const stats = statSync(join(this.root, PUBLISHED), { bigint: true, throwIfNoEntry: false })
-    const stamp = stats === undefined ? '' : `${stats.ino} ${stats.mtimeNs} ${stats.size}`
+    const stamp = this.#stampOf(PUBLISHED)
     if (stamp !== this.#publishedStamp) {
       this.#published = readPublished(this.root)
       this.#publishedStamp = stamp
       this.#wanted.clear()
+      this.#looked.clear()
       this.#selection = undefined
     }
     return this.#published
   }
 
+  /** Another one whenever the file was replaced; empty where there is none. */
+  #stampOf(file: string): string {
+    const stats = statSync(join(this.root, file), { bigint: true, throwIfNoEntry: false })
+    return stats === undefined ? '' : `${stats.ino} ${stats.mtimeNs} ${stats.size}`
+  }
+
   /** The checksum of the path's index file by the snapshot or its held record; undefined: it has none. */
   async indexFile(path: IndexPath): Promise<Checksum | undefined> {
-    return await this.#named(this.published(), path)
+    const published = this.published()
+    if (this.#looked.has(path)) return this.#looked.get(path)
+    const checksum = await this.#named(published, path)
+    // while it was looked up another may have been published
+    if (this.#published !== published) return checksum
+    if (this.#looked.size >= LOOKED_MAX) this.#looked.clear()
+    this.#looked.set(path, checksum)
+    return checksum
   }
 
   /** The same by a snapshot that is decided and about to be published. */
@@ -103,7 +124,12 @@ export class MirrorReader {
    * before this says no was proved when it was opened; asked the other way round it may not be.
    */
   isLanding(prefix: Prefix, checksum: Checksum): boolean {
-    return readLanding(this.root)?.includes(artifactFile(prefix, checksum)) ?? false
+    const stamp = this.#stampOf(LANDING)
+    if (stamp !== this.#landingStamp) {
+      this.#landing = new Set(readLanding(this.root))
+      this.#landingStamp = stamp
+    }
+    return this.#landing.has(artifactFile(prefix, checksum))
   }
 
   /** What was taken away by policy, whatever the index says, read again whenever that changed. */

@@ -12,7 +12,7 @@ import { BIN, NODE } from '../bench/repository.ts'
 import { crateferry, run, serve } from './run.ts'
 
 const CARGOS = 64
-const ROUNDS = 4
+const ROUNDS = 8
 const HANGERS = 1000
 const PUBLISHED = 3000
 const LARGE_BYTES = 8 * 1024 * 1024
@@ -158,7 +158,11 @@ async function startDaemon(): Promise<
   AsyncDisposable & { readonly url: string; readonly pid: number }
 > {
   const args = [BIN, 'daemon', '--mirror', mirror, '--listen', '127.0.0.1:0']
-  const child = spawn(NODE, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(NODE, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    // as the unit has it
+    env: { ...process.env, NODE_OPTIONS: '--max-semi-space-size=8' },
+  })
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (piece: string) => {
     said += piece

@@ -51,7 +51,9 @@ test('a client that sends its head drop by drop is dropped', async ({ start }) =
   const socket = serving.socket('GET / HTTP/1.1\r\n')
   const drip = setInterval(() => socket.write('a: b\r\n'), 20)
   try {
-    expect(await text(socket)).toMatch(/^HTTP\/1.1 408 /)
+    // what is dripped after the end is answered with a reset, which may overtake the answer
+    const end = await text(socket).catch((error: NodeJS.ErrnoException) => error.code)
+    expect(end).toMatch(/^HTTP\/1.1 408 |^ECONNRESET$/)
   } finally {
     clearInterval(drip)
   }
