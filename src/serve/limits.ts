@@ -22,5 +22,5 @@ export const LIMITS: ServeLimits = {
   drainMs: 10_000,
   connections: 1024,
   connectionsPerAddress: 256,
-  stalledMs: 5000,
+  stalledMs: 1000,
 }

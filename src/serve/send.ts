@@ -69,7 +69,7 @@ function partFor(
 /** A large buffer is faster; where many streams are under way, each has a small one. */
 const PIECE_BYTES = 65_536
 const SMALL_PIECE_BYTES = 16_384
-const MANY_STREAMS = 256
+const MANY_STREAMS = 64
 
 let streams = 0
 

@@ -25,6 +25,7 @@ until_ok answers 9000 healthz
 mirror=/var/lib/crateferry/crates
 as /usr/bin/crateferry init $mirror --upstream http://127.0.0.1:9000/ --root $root
 systemctl start crateferry@crates
+journalctl -u crateferry@crates --no-pager > /share/journal
 found started "$(systemctl is-active crateferry@crates), $(show crateferry@crates NotifyAccess), $(show crateferry@crates Type)"
 until_ok answers 8377 index/fe/rr/ferry-hull
 found served "$(answers 8377 index/fe/rr/ferry-hull | wc -l)"
