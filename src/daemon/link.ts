@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 
 /** Whether this machine has come to another network, or to any: by the addresses that it has. */
@@ -13,9 +14,27 @@ export class Link {
   }
 }
 
+/** Where Linux tells its addresses without a netlink socket, which the hardened unit forbids. */
+const FILES = ['/proc/self/net/fib_trie', '/proc/self/net/if_inet6']
+
+/** Some text that is another one when the addresses are; empty where nobody tells them. */
 function addresses(): string {
-  return Object.entries(networkInterfaces())
-    .flatMap(([name, list]) => (list ?? []).map(({ address }) => `${name} ${address}`))
-    .sort()
-    .join('\n')
+  const told = FILES.flatMap(file => contentOf(file) ?? [])
+  if (told.length > 0) return told.join()
+  try {
+    return Object.entries(networkInterfaces())
+      .flatMap(([name, list]) => (list ?? []).map(({ address }) => `${name} ${address}`))
+      .sort()
+      .join('\n')
+  } catch {
+    return ''
+  }
+}
+
+function contentOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
 }

@@ -4,7 +4,7 @@
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 share=$(sed 's/.*share=\([^ ]*\).*/\1/' /proc/cmdline)
-mount -t tmpfs tmpfs /mnt
+mount -t tmpfs -o size=8g tmpfs /mnt
 mkdir /mnt/lib /mnt/up /mnt/work /mnt/root
 ln -s /usr/lib/uml/modules /mnt/lib/modules
 modprobe -d /mnt overlay

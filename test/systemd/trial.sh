@@ -35,7 +35,7 @@ found capabilities "$(sed -n 's/^CapEff:\s*0*\([0-9a-f]\)/\1/p' /proc/"$pid"/sta
 found read-only "$(nsenter -t "$pid" -m sh -c 'for d in /etc /usr /srv; do touch $d/x 2> /dev/null && echo $d is writable; done; echo none writable')"
 
 # killed, it is started anew
-kill -9 "$pid"
+[ "$pid" -gt 1 ] && kill -9 "$pid"
 until_ok sh -c "pid=\$(systemctl show --property=MainPID --value crateferry@crates); [ \$pid != 0 ] && [ \$pid != $pid ]"
 until_ok answers 8377 healthz
 found killed "restarts $(show crateferry@crates NRestarts), $(systemctl is-active crateferry@crates)"
@@ -49,7 +49,7 @@ until_ok answers 8377 healthz
 sleep 15
 found watched "restarts $(show crateferry@crates NRestarts)"
 pid=$(main_pid)
-kill -STOP "$pid"
+[ "$pid" -gt 1 ] && kill -STOP "$pid"
 until_ok sh -c "pid=\$(systemctl show --property=MainPID --value crateferry@crates); [ \$pid != 0 ] && [ \$pid != $pid ]"
 until_ok answers 8377 healthz
 found hung "restarts $(show crateferry@crates NRestarts), $(journalctl -u crateferry@crates --no-pager | grep -c 'Watchdog timeout')"
