@@ -1,5 +1,5 @@
 // Makes build/: crateferry for machines without Node or npm, its manual page, completions, the licences
-// of what is in it, and the checksums of them all. `npm run build:executable`; run by the project's Node.
+// of what is in it, and the checksums of them all. `npm run build:executable [-- FOLDER]`; run by the project's Node.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,12 +7,12 @@ import { join, resolve } from 'node:path'
 import { rolldown } from 'rolldown'
 
 const root = resolve(import.meta.dirname, '..')
-const out = join(root, 'build')
+const out = resolve(process.argv[2] ?? join(root, 'build'))
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const name = `crateferry-${version}-${process.platform}-${process.arch}`
 
-rmSync(out, { recursive: true, force: true })
-mkdirSync(out)
+if (process.argv[2] === undefined) rmSync(out, { recursive: true, force: true })
+mkdirSync(out, { recursive: true })
 const { code, packages } = await bundled()
 const script = join(out, 'crateferry.mjs')
 writeFileSync(script, code)

@@ -10,7 +10,9 @@ ln -s /usr/lib/uml/modules /mnt/lib/modules
 modprobe -d /mnt overlay
 mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root
 cd /mnt/root || exit 1
-mkdir -p share old
+mkdir -p share old var/lib/crateferry
+# files and folders of an overlay are on different devices, which an import does not take
+mount -t tmpfs -o size=4g tmpfs var/lib/crateferry
 mount -t hostfs none share -o "$share"
 rm -rf etc/systemd/system etc/systemd/network
 mkdir -p etc/systemd/system
@@ -39,4 +41,6 @@ rm etc/systemd/system/default.target
 ln -s trial.target etc/systemd/system/default.target
 umount /proc
 pivot_root . old
+# as on any machine: what is mounted later is seen by those who were started before
+mount --make-rshared /
 exec /lib/systemd/systemd < /dev/console > /dev/console 2>&1

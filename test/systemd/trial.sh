@@ -4,8 +4,8 @@
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 as() { runuser -u crateferry -- "$@"; }
 found() { printf '%s %s\n' "$1" "$2" >> /share/found; }
-# waits up to a minute for a command to succeed
-until_ok() { for _ in $(seq 120); do "$@" > /dev/null 2>&1 && return 0; sleep 0.5; done; return 1; }
+# waits up to two minutes for a command to succeed
+until_ok() { for _ in $(seq 240); do "$@" > /dev/null 2>&1 && return 0; sleep 0.5; done; return 1; }
 answers() { curl -sf "http://127.0.0.1:$1/$2"; }
 show() { systemctl show --property="$2" --value "$1"; }
 main_pid() { show crateferry@crates MainPID; }
@@ -42,11 +42,11 @@ found killed "restarts $(show crateferry@crates NRestarts), $(systemctl is-activ
 
 # hung, it is ended by the watchdog and started anew; a minute is long, so it is shortened here
 mkdir -p /run/systemd/system/crateferry@crates.service.d
-printf '[Service]\nWatchdogSec=6\n' > /run/systemd/system/crateferry@crates.service.d/watchdog.conf
+printf '[Service]\nWatchdogSec=15\n' > /run/systemd/system/crateferry@crates.service.d/watchdog.conf
 systemctl daemon-reload
 systemctl restart crateferry@crates
 until_ok answers 8377 healthz
-sleep 15
+sleep 20
 found watched "restarts $(show crateferry@crates NRestarts)"
 pid=$(main_pid)
 [ "$pid" -gt 1 ] && kill -STOP "$pid"
@@ -77,6 +77,7 @@ until_ok answers 8377 index/la/te/late-one
 mkdir /tmp/stick && mount -t tmpfs tmpfs /media/stick && chmod 777 /media/stick
 as /usr/bin/crateferry bundle export --to /media/stick --mirror $mirror
 until_ok answers 8378 index/la/te/late-one
+grep stick /proc/"$(show crateferry@far MainPID)"/mountinfo /proc/self/mountinfo
 found stick "$(answers 8378 index/la/te/late-one | wc -l)"
 
 # the timer's way, while no daemon has the mirror
