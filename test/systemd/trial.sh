@@ -1,7 +1,7 @@
 #!/bin/sh
 # What an operator does with the units, under a real systemd; each finding is a line of share/found. The test
 # that boots this says what must stand there.
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 as() { runuser -u crateferry -- "$@"; }
 found() { printf '%s %s\n' "$1" "$2" >> /share/found; }
 # waits up to two minutes for a command to succeed
@@ -17,7 +17,7 @@ found user "$(id -un crateferry)"
 found folder "$(stat -c '%U %a' /var/lib/crateferry)"
 
 # a signed upstream, served by a process of its own
-/usr/bin/crateferry upstream /srv/repository --from /share/plain --keys /root/keys
+/usr/bin/crateferry upstream /srv/repository --from /share/plain
 root=/srv/repository/public/tuf/1.root.json
 /usr/bin/crateferry serve --mirror /srv/repository --listen 127.0.0.1:9000 &
 until_ok answers 9000 healthz
@@ -71,7 +71,7 @@ echo '{"name":"late-one","vers":"1.0.0","deps":[],"cksum":"'"$(printf late | sha
 mkdir -p /share/plain/index/la/te /share/plain/crates/late-one
 cp /tmp/late /share/plain/index/la/te/late-one
 printf late > /share/plain/crates/late-one/late-one-1.0.0.crate
-/usr/bin/crateferry upstream /srv/repository --from /share/plain --keys /root/keys
+/usr/bin/crateferry upstream /srv/repository --from /share/plain
 as /usr/bin/crateferry ctl sync-now --mirror $mirror
 until_ok answers 8377 index/la/te/late-one
 mkdir /tmp/stick && mount -t tmpfs tmpfs /media/stick && chmod 777 /media/stick
