@@ -1,22 +1,9 @@
+import type { DaemonStatus } from '../serve/status.ts'
 import { stamp } from '../sync/run.ts'
 import type { Jobs } from './daemon-jobs.ts'
 
-/** What a daemon is doing, for people and machines. */
-export interface DaemonState {
-  readonly isPaused: boolean
-  readonly running?: {
-    readonly job: string
-    readonly since: string
-    readonly phase?: string
-    readonly artifacts?: number
-    readonly artifactsDone?: number
-    readonly bytes?: number
-  }
-  /** When a sync is expected, by schedule, windows and back-off. */
-  readonly nextSync?: string
-  /** How often in a row a sync failed for a passing reason. */
-  readonly failures: number
-  /** Why the configuration file is not the one in force. */
+/** What a daemon is doing, for who operates it: with why the configuration file is not the one in force. */
+export interface DaemonState extends Omit<DaemonStatus, 'isConfigBroken'> {
   readonly configError?: string
 }
 
