@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { wrongFiles } from '../store/scrub.ts'
 import type { Connections } from './connections.ts'
 import type { Route } from './routes.ts'
 import type { RunShown, Status } from './status.ts'
@@ -137,7 +138,7 @@ function listsOf({ held, absent, kept, withdrawn, pending, selection }: Status, 
 function scrubOf({ scrub }: Status, gauges: Gauges): void {
   if (scrub === null) return
   const { round, before } = scrub
-  const [faults, left] = [round.faults + (before?.faults ?? 0), round.left + (before?.left ?? 0)]
+  const { faults, left } = wrongFiles(scrub)
   gauges.set('scrub_crates', 'Crates read back in this round.', round.crates)
   gauges.set('scrub_faults', 'Files found wrong in this round and the one before.', faults)
   gauges.set('scrub_left', 'Those of them that could not be mended.', left)

@@ -29,9 +29,17 @@ export interface Scrub {
   readonly before: ScrubRound | null
 }
 
+type Rounds = Pick<Scrub, 'round' | 'before'>
+
+/** What this round and the one before found, and could not mend. */
+export function wrongFiles({ round, before }: Rounds): Pick<ScrubRound, 'faults' | 'left'> {
+  const { faults, left } = round
+  return { faults: faults + (before?.faults ?? 0), left: left + (before?.left ?? 0) }
+}
+
 /** One line for people. */
-export function scrubText({ round, before }: Pick<Scrub, 'round' | 'before'>): string {
-  const [faults, left] = [round.faults + (before?.faults ?? 0), round.left + (before?.left ?? 0)]
+export function scrubText({ round, before }: Rounds): string {
+  const { faults, left } = wrongFiles({ round, before })
   const found = faults === 0 ? 'nothing wrong' : `${faults} files were wrong, ${left} of them still`
   const all = before === null ? '' : `, all by ${before.ended}`
   return `${round.crates} crates since ${round.began}${all}; ${found}`
