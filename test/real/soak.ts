@@ -2,7 +2,7 @@
 // pass 720 times as fast (libfaketime) follows an upstream that publishes each day, and another is fed by media,
 // while links fail, processes are stopped, killed and suspended, clocks are set, and configurations edited. What
 // is served is checked all the while; at the end nothing may be left to repair. Exit 1 where a promise is broken.
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   cpSync,
@@ -41,6 +41,11 @@ const begun = Date.now()
 /** What clocks were set forward by, all of them. */
 let jumpedSeconds = 0
 
+/** Where this machine has the library, as its own `faketime` command says. */
+const LIBFAKETIME = execFileSync('faketime', ['-f', '+0s', 'printenv', 'LD_PRELOAD'], {
+  encoding: 'utf8',
+}).trim()
+
 /** So that a process that starts now has the time of all others, and goes on as fast. */
 function clock(): Record<string, string> {
   const seconds = Math.round(((Date.now() - begun) / 1000) * (factor - 1)) + jumpedSeconds
@@ -53,7 +58,6 @@ function clock(): Record<string, string> {
   }
 }
 
-const LIBFAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1'
 const days = (): string => ((Date.now() - begun) / DAY_MS + jumpedSeconds / 86_400).toFixed(1)
 const say = (line: string): void => console.log(`day ${days().padStart(5)}  ${line}`)
 const broken: string[] = []
