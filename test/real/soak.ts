@@ -1,8 +1,8 @@
 // `npm run rig:soak -- [--minutes N] [--factor N] [--seed N]`: a month in an hour. A daemon that observes time
-// pass 720 times as fast (libfaketime) follows an upstream that publishes each day, and another is fed by media,
+// pass 720 times as fast (fast-clock.ts) follows an upstream that publishes each day, and another is fed by media,
 // while links fail, processes are stopped, killed and suspended, clocks are set, and configurations edited. What
 // is served is checked all the while; at the end nothing may be left to repair. Exit 1 where a promise is broken.
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   cpSync,
@@ -41,20 +41,14 @@ const begun = Date.now()
 /** What clocks were set forward by, all of them. */
 let jumpedSeconds = 0
 
-/** Where this machine has the library, as its own `faketime` command says. */
-const LIBFAKETIME = execFileSync('faketime', ['-f', '+0s', 'printenv', 'LD_PRELOAD'], {
-  encoding: 'utf8',
-}).trim()
-
 /** So that a process that starts now has the time of all others, and goes on as fast. */
 function clock(): Record<string, string> {
-  const seconds = Math.round(((Date.now() - begun) / 1000) * (factor - 1)) + jumpedSeconds
+  const ahead = (Date.now() - begun) * (factor - 1) + jumpedSeconds * 1000
   return {
     ...(process.env as Record<string, string>),
-    LD_PRELOAD: LIBFAKETIME,
-    FAKETIME: `+${seconds}s x${factor}`,
-    FAKETIME_DONT_FAKE_MONOTONIC: '1',
-    NODE_OPTIONS: '--max-semi-space-size=4',
+    FAST_CLOCK_FACTOR: String(factor),
+    FAST_CLOCK_AHEAD_MS: String(ahead),
+    NODE_OPTIONS: `--max-semi-space-size=4 --import ${join(import.meta.dirname, 'fast-clock.ts')}`,
   }
 }
 
