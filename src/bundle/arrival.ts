@@ -1,6 +1,6 @@
 import { MirrorError } from '../error.ts'
 import { instantOf, secondsAfter } from '../trust/instant.ts'
-import type { Vouched } from '../trust/refresh.ts'
+import type { Vouched } from '../trust/vouched.ts'
 
 /** What a sender takes the far side to accept. */
 export interface ArrivalPolicy {

@@ -9,8 +9,8 @@ import { SHOWN } from '../store/vouch.ts'
 import { ROOT } from '../tree/entry.ts'
 import { openEnvelope } from '../trust/envelope.ts'
 import { vouchedByKept } from '../trust/kept.ts'
-import type { Vouched } from '../trust/refresh.ts'
 import { readSnapshot, readTimestamp } from '../trust/snapshot.ts'
+import type { Vouched } from '../trust/vouched.ts'
 
 /** The published state as a bundle carries it: the chain's files, and the tree they lead to. */
 export interface StateToSend extends Pick<Vouched, 'tree' | 'versions' | 'expires'> {

@@ -18,7 +18,7 @@ import { type SyncReport, sync, type Taking, type VerifiedState } from '../sync/
 import { staleness } from '../trust/freshness.ts'
 import { type Instant, instantOf } from '../trust/instant.ts'
 import { vouchedByKept } from '../trust/kept.ts'
-import type { Vouched } from '../trust/refresh.ts'
+import type { Vouched } from '../trust/vouched.ts'
 import { bytesText } from '../units.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { type Context, openConfigured } from './context.ts'

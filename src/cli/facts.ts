@@ -16,7 +16,7 @@ import { type SelectionStatus, selectionStatus } from '../sync/selection-status.
 import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
 import { type Book, readBook } from '../trust/book.ts'
 import { vouchedByKept } from '../trust/kept.ts'
-import type { Vouched } from '../trust/refresh.ts'
+import type { Vouched } from '../trust/vouched.ts'
 
 /** All that `status --json` tells. */
 export interface MirrorFacts {

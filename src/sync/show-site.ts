@@ -2,7 +2,7 @@ import { readChain } from '../store/chain-files.ts'
 import { vouch } from '../store/vouch.ts'
 import type { Writer } from '../store/writer.ts'
 import { vouchedByKept } from '../trust/kept.ts'
-import type { Vouched } from '../trust/refresh.ts'
+import type { Vouched } from '../trust/vouched.ts'
 import { ChainDamaged, readKept } from './chain-damaged.ts'
 
 /** Tree, versions and end that the site's chain vouches for. */

@@ -1,8 +1,9 @@
+import type { KeptChain } from './chain-io.ts'
 import { openEnvelope } from './envelope.ts'
-import { type KeptChain, type Vouched, vouchedBy } from './refresh.ts'
 import { type Root, readRoot } from './root.ts'
 import { requireThreshold } from './threshold.ts'
 import { TrustedSet } from './trusted.ts'
+import { type Vouched, vouchedBy } from './vouched.ts'
 
 /**
  * What a chain that lies here whole vouches for, verified from its root down once more. Asks nobody,

@@ -12,6 +12,10 @@ export const LIMITS = {
   rootsPerCycle: 1024,
   keys: 1024,
   signatures: 1024,
+  /** Roles that one role names, and so bins of 16 bits. */
+  delegations: 65_536,
+  binBits: 16,
+  rolesPerSearch: 32,
   depth: 64,
 } as const
 

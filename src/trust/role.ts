@@ -13,7 +13,7 @@ import { keyidOf, readKey } from './key.ts'
 import { LIMITS } from './limits.ts'
 import type { PublicKey } from './public-key.ts'
 
-/** Who may sign one kind of file. Delegated roles will have the same form. */
+/** Who may sign one kind of file. */
 export interface Role {
   readonly name: string
   /** The role's usable keys by key id; the others are left out, as they can never count. */
@@ -21,8 +21,11 @@ export interface Role {
   readonly threshold: number
 }
 
-/** All keys of a file by key id, each of which must be the hash of its key (TUF 4.3). */
-export function readKeys(value: Json | undefined, where: string): ReadonlyMap<string, JsonObject> {
+/** The usable keys of a file by key id, each read once however many roles have it. */
+export type Keys = (keyid: string) => PublicKey | undefined
+
+/** All keys of a file; each key id must be the hash of its key (TUF 4.3). */
+export function readKeys(value: Json | undefined, where: string): Keys {
   const entries = Object.entries(asObject(value, where))
   if (entries.length > LIMITS.keys) {
     throw new FormRefused(`${where}: ${entries.length}, at most ${LIMITS.keys} allowed`)
@@ -39,12 +42,17 @@ export function readKeys(value: Json | undefined, where: string): ReadonlyMap<st
     }
     keys.set(keyid, key)
   }
-  return keys
+  const read = new Map<string, PublicKey | undefined>()
+  return keyid => {
+    const object = keys.get(keyid)
+    if (object !== undefined && !read.has(keyid)) read.set(keyid, readKey(object))
+    return read.get(keyid)
+  }
 }
 
 export function readRole(
   value: Json | undefined,
-  keys: ReadonlyMap<string, JsonObject>,
+  keys: Keys,
   { name, where }: { readonly name: string; readonly where: string },
 ): Role {
   const role = asObject(value, `${where}: role ${quoted(name)}`)
@@ -65,8 +73,7 @@ export function readRole(
       )
     }
     seen.add(keyid)
-    const object = keys.get(keyid)
-    const key = object === undefined ? undefined : readKey(object)
+    const key = keys(keyid)
     if (key !== undefined) usable.set(keyid, key)
   }
   return { name, keys: usable, threshold }

@@ -1,4 +1,5 @@
 import { MirrorError } from '../error.ts'
+import type { Delegation } from './delegations.ts'
 import { openEnvelope } from './envelope.ts'
 import { requireHashes } from './hashes.ts'
 import type { Metadata } from './metadata.ts'
@@ -99,6 +100,26 @@ export class TrustedSet {
   setTargets(targets: Targets): void {
     this.#targets = targets
   }
+
+  /** TUF 5.6.7: a delegated role, by the keys of this delegator and the version in the snapshot. */
+  readDelegated(
+    bytes: Uint8Array,
+    { file, meta }: { readonly file: string; readonly meta: MetaFile },
+    delegation: Delegation,
+    how?: How,
+  ): Targets {
+    requireMeta(bytes, meta, file)
+    const envelope = openEnvelope(bytes, file)
+    requireThreshold(envelope, delegation, delegation.delegator, how)
+    const targets = readTargets(envelope, delegation.name)
+    requireVersion(targets, meta.version)
+    return targets
+  }
+}
+
+/** The version of a root that verifies against itself, as `init` pins it. */
+export function verifyRoot(bytes: Uint8Array, file: string): number {
+  return new TrustedSet(bytes, file).root.version
 }
 
 function reached<Role>(role: Role | undefined, name: string): Role {
@@ -115,6 +136,16 @@ export function requireMeta(bytes: Uint8Array, meta: MetaFile, file: string): vo
     )
   }
   if (meta.hashes !== undefined) requireHashes(bytes, meta.hashes, file)
+}
+
+/** What was kept counts only while it verifies: by another delegator's keys, or damaged, it is had again. */
+export function unlessRefused<Read>(read: () => Read): Read | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof MirrorError) return undefined
+    throw error
+  }
 }
 
 function requireVersion({ file, version }: Metadata, expected: number): void {

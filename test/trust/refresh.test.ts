@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import type { MirrorError } from '../../src/error.ts'
 import { sha256 } from '../../src/registry/checksum.ts'
+import type { KeptChain } from '../../src/trust/chain-io.ts'
 import { signingKey } from '../../src/trust/key-file.ts'
-import { type KeptChain, refresh, type Vouched } from '../../src/trust/refresh.ts'
+import { refresh } from '../../src/trust/refresh.ts'
 import { type ChainKeys, foundRoot, signedBytes, signTree } from '../../src/trust/sign.ts'
+import type { Vouched } from '../../src/trust/vouched.ts'
 
 const key = (n: number): ReturnType<typeof signingKey> => signingKey(Buffer.alloc(32, n))
 const KEYS: ChainKeys = {
