@@ -6,16 +6,25 @@ import type { Json, JsonObject } from './json.ts'
  * their depth is bounded.
  */
 export function canonicalJson(value: Json): Uint8Array {
-  return Buffer.from(text(value))
+  return Buffer.from(text(value, string))
 }
 
-function text(value: Json): string {
-  if (typeof value === 'string') return string(value)
+/**
+ * The same as a file: where a text has line ends, as the PEM of a key has, they are escaped, because
+ * the canonical form is then no JSON. Without any, both are the same bytes.
+ */
+export function fileJson(value: Json): Uint8Array {
+  return Buffer.from(text(value, JSON.stringify))
+}
+
+function text(value: Json, quote: (text: string) => string): string {
+  if (typeof value === 'string') return quote(value)
   if (typeof value === 'number') return integer(value)
   if (value === null || typeof value === 'boolean') return String(value)
-  if (isArray(value)) return `[${value.map(text).join(',')}]`
+  if (isArray(value)) return `[${value.map(item => text(item, quote)).join(',')}]`
   const entries = Object.entries(value as JsonObject).sort(([a], [b]) => byCodePoint(a, b))
-  return `{${entries.map(([name, member]) => `${string(name)}:${text(member)}`).join(',')}}`
+  const members = entries.map(([name, member]) => `${quote(name)}:${text(member, quote)}`)
+  return `{${members.join(',')}}`
 }
 
 function isArray(value: Json): value is readonly Json[] {

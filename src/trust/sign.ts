@@ -1,5 +1,5 @@
 import { MirrorError } from '../error.ts'
-import { canonicalJson } from './canonical.ts'
+import { canonicalJson, fileJson } from './canonical.ts'
 import type { KeptChain } from './chain-io.ts'
 import { openEnvelope } from './envelope.ts'
 import { type Instant, instantOf, secondsAfter } from './instant.ts'
@@ -38,13 +38,13 @@ const LIFETIME_SECONDS: Readonly<Record<RoleType, number>> = {
 }
 
 /**
- * `{"signatures":[…],"signed":…}` in canonical form, one line without a final newline.
+ * `{"signatures":[…],"signed":…}`, keys sorted, one line without a final newline.
  * @public
  */
 export function signedBytes(signed: JsonObject, keys: readonly SigningKey[]): Uint8Array {
   const bytes = canonicalJson(signed)
   const signatures = keys.map(key => ({ keyid: key.keyid, sig: key.sign(bytes).toHex() }))
-  return canonicalJson({ signatures, signed })
+  return fileJson({ signatures, signed })
 }
 
 /** A first root: M of these people, one key for each of the other roles. */

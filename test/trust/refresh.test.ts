@@ -1,11 +1,10 @@
 import { expect, test } from 'vitest'
-import type { MirrorError } from '../../src/error.ts'
 import { sha256 } from '../../src/registry/checksum.ts'
 import type { KeptChain } from '../../src/trust/chain-io.ts'
 import { signingKey } from '../../src/trust/key-file.ts'
-import { refresh } from '../../src/trust/refresh.ts'
 import { type ChainKeys, foundRoot, signedBytes, signTree } from '../../src/trust/sign.ts'
-import type { Vouched } from '../../src/trust/vouched.ts'
+import { Client, later, NOW } from './client.ts'
+import type { Files } from './repository.ts'
 
 const key = (n: number): ReturnType<typeof signingKey> => signingKey(Buffer.alloc(32, n))
 const KEYS: ChainKeys = {
@@ -14,12 +13,6 @@ const KEYS: ChainKeys = {
   snapshot: key(5),
   timestamp: key(6),
 }
-const NOW = new Date('2026-11-26T12:00:00Z')
-const HOUR = 3_600_000
-const later = (hours: number): Date => new Date(NOW.getTime() + hours * HOUR)
-
-type Files = Record<string, Uint8Array>
-
 /** A signed repository in memory, with every version it ever published. */
 class Repository {
   readonly files: Files = {}
@@ -40,71 +33,6 @@ class Repository {
       this.#kept = { ...this.#kept, [role]: bytes }
       this.files[role === 'timestamp' ? file : `${versions[role]}.${file}`] = bytes
     }
-  }
-}
-
-/** A client with what it kept; `asked` lists its requests. */
-class Client {
-  kept: Files
-  readonly asked: string[] = []
-  readonly accused: (readonly [string, number])[] = []
-  failKeepAt: number | undefined
-
-  constructor(root: Uint8Array) {
-    this.kept = { 'root.json': root }
-  }
-
-  async refresh(files: Files, now = NOW, acceptClock = false): Promise<Vouched> {
-    let keeps = 0
-    this.asked.length = 0
-    const { kept } = this
-    const roots = Object.keys(kept).filter(name => name.startsWith('root_history/'))
-    const part = (name: string): object => {
-      const bytes = kept[`${name}.json`]
-      return bytes === undefined ? {} : { [name]: bytes }
-    }
-    const chain = {
-      root: kept['root.json'] ?? new Uint8Array(),
-      roots: roots.map(name => kept[name] ?? new Uint8Array()),
-      ...part('timestamp'),
-      ...part('snapshot'),
-      ...part('targets'),
-      ...part('book'),
-    }
-    return await refresh(
-      chain,
-      {
-        fetch: async file => {
-          this.asked.push(file)
-          return files[file]
-        },
-        keep: async (file, bytes) => {
-          keeps += 1
-          if (keeps === this.failKeepAt) throw new Error('killed')
-          this.kept[file] = bytes
-        },
-        drop: async names => {
-          for (const name of names) delete this.kept[name]
-        },
-        accuse: async (file, contents) => {
-          this.accused.push([file, contents.length])
-        },
-      },
-      { now, acceptClock },
-    )
-  }
-
-  async refusal(files: Files, now = NOW): Promise<string> {
-    const before = { ...this.kept }
-    const error = await this.refresh(files, now).then(
-      () => undefined,
-      error => error as MirrorError,
-    )
-    delete before['book.json']
-    const after = { ...this.kept }
-    delete after['book.json']
-    expect(after, 'what was refused is not kept').toEqual(before)
-    return error?.code ?? 'accepted'
   }
 }
 
