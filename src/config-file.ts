@@ -183,10 +183,19 @@ const REST = `[sync]
 
 [sign]
 # The keys of this site's own chain, one each for targets, snapshot and timestamp: "file:PATH", from
-# this folder on and never below public/, or "env:NAME" for a key file's text in a variable.
+# this folder on and never below public/, "env:NAME" for a key file's text in a variable, or
+# "exec:COMMAND" for a program that signs.
 # targets = "file:keys/targets.key"
 # snapshot = "file:keys/snapshot.key"
 # timestamp = "file:keys/timestamp.key"
+
+# The file with the passphrase of those that are sealed, its first line.
+# passphrase-file = "/run/credentials/crateferry/passphrase"
+
+# How long each signature is good for; each is renewed when half of it is over.
+# targets-days = 60
+# snapshot-days = 7
+# timestamp-hours = 48
 
 [bundle]
 # What this site calls itself in receipts and want-lists: up to 16 of a-z, 0-9 and "-".

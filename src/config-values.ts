@@ -135,10 +135,11 @@ export function bulkUrl(read: (value: unknown, key: string) => string): Reader {
 
 /** Where a key is to be had; reading it is for whoever signs. */
 export function keyUri(value: unknown, key: string): string {
-  if (typeof value === 'string' && /^(?:file:[^\0]+|env:[A-Za-z_][A-Za-z0-9_]*)$/.test(value)) {
+  const uri = /^(?:file:[^\0]+|env:[A-Za-z_][A-Za-z0-9_]*|exec: *[^\0 ][^\0]*)$/
+  if (typeof value === 'string' && uri.test(value)) {
     return value
   }
-  throw new Error(`${key} is ${shown(value)}, expected "file:PATH" or "env:NAME"`)
+  throw new Error(`${key} is ${shown(value)}, expected "file:PATH", "env:NAME" or "exec:COMMAND"`)
 }
 
 function shown(value: unknown): string {

@@ -141,12 +141,19 @@ export interface Config {
     readonly expiryDays: number
   }
   readonly sign: {
-    /** The site's own key for targets.json, `file:PATH` from the mirror's root or `env:NAME`. */
+    /** Who signs targets.json: `file:PATH` from the mirror's root, `env:NAME` or `exec:COMMAND`. */
     readonly targets: string | undefined
     /** The same for snapshot.json … */
     readonly snapshot: string | undefined
     /** … and for timestamp.json. */
     readonly timestamp: string | undefined
+    /** The file with the passphrase of those that are sealed. */
+    readonly passphraseFile: string | undefined
+    /** How long each signature is good for: 2 to 366 days, … */
+    readonly targetsDays: number
+    readonly snapshotDays: number
+    /** … 2 to 8,784 hours. */
+    readonly timestampHours: number
   }
   readonly bundle: {
     /** What this site calls itself in receipts and want-lists: up to 16 of a-z, 0-9 and "-". */
@@ -241,7 +248,15 @@ const DEFAULTS: Config = {
     events: Object.freeze([]),
     expiryDays: 14,
   },
-  sign: { targets: undefined, snapshot: undefined, timestamp: undefined },
+  sign: {
+    targets: undefined,
+    snapshot: undefined,
+    timestamp: undefined,
+    passphraseFile: undefined,
+    targetsDays: 60,
+    snapshotDays: 7,
+    timestampHours: 48,
+  },
   bundle: {
     site: 'mirror',
     volumeSize: 1_073_741_824,
@@ -318,7 +333,15 @@ const KEYS: Record<keyof Config, Record<string, Reader>> = {
     events: listOf('a list of events', oneOf(...HOOK_EVENTS)),
     expiryDays: integer(1, 366),
   },
-  sign: { targets: keyUri, snapshot: keyUri, timestamp: keyUri },
+  sign: {
+    targets: keyUri,
+    snapshot: keyUri,
+    timestamp: keyUri,
+    passphraseFile: path,
+    targetsDays: integer(2, 366),
+    snapshotDays: integer(2, 366),
+    timestampHours: integer(2, 8784),
+  },
   bundle: {
     site: siteName,
     volumeSize: integer(2 ** 20, 4_294_901_760),

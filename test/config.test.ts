@@ -100,11 +100,12 @@ test('a key is named by a file or a variable, and by nothing else', () => {
     'env:',
     'env:1A',
     'env:A B',
-    'exec:sign',
+    'exec:',
+    'exec: ',
     'seed:00',
   ]) {
     expect(refusal(withKey('sign.targets', JSON.stringify(uri))), uri).toBe(
-      `${FILE}: sign.targets is "${uri}", expected "file:PATH" or "env:NAME"`,
+      `${FILE}: sign.targets is "${uri}", expected "file:PATH", "env:NAME" or "exec:COMMAND"`,
     )
   }
   expect(parsed(withKey('sign.targets', '"file:/a b/c.key"')).sign.targets).toBe('file:/a b/c.key')
@@ -173,7 +174,11 @@ test('the example of docs/config.md is read as it says', () => {
     sign: {
       targets: 'file:keys/targets.key',
       snapshot: 'file:keys/snapshot.key',
-      timestamp: 'env:SITE_TIMESTAMP_KEY',
+      timestamp: 'exec:/usr/local/bin/sign-with-card --slot 2',
+      passphraseFile: '/run/credentials/crateferry/passphrase',
+      targetsDays: 60,
+      snapshotDays: 7,
+      timestampHours: 72,
     },
     bundle: parsed('').bundle,
     guard: { removalPercent: 0, removalCrates: 5, removalVersions: 1000, holdDays: 7 },
@@ -379,9 +384,11 @@ test('every comment of the file that init writes shows the default that holds', 
     },
     // keys have no default: what is shown is where they could lie
     sign: {
+      ...parsed('').sign,
       targets: 'file:keys/targets.key',
       snapshot: 'file:keys/snapshot.key',
       timestamp: 'file:keys/timestamp.key',
+      passphraseFile: '/run/credentials/crateferry/passphrase',
     },
     upstream: {
       ...parsed('').upstream,

@@ -15,11 +15,11 @@ import { Progress, type Run } from '../src/sync/run.ts'
 import { signPublished } from '../src/sync/sign.ts'
 import type { SyncReport } from '../src/sync/sync.ts'
 import { signingKey } from '../src/trust/key-file.ts'
-import { type ChainKeys, foundRoot } from '../src/trust/sign.ts'
+import { foundRoot } from '../src/trust/root-text.ts'
 import { directoryUpstream } from '../src/upstream/directory.ts'
 
 const key = (n: number): ReturnType<typeof signingKey> => signingKey(Buffer.alloc(32, n))
-const KEYS: ChainKeys = {
+const KEYS = {
   root: [key(1), key(2), key(3)],
   targets: key(4),
   snapshot: key(5),
@@ -60,7 +60,7 @@ export class History implements AsyncDisposable {
   static async begin(): Promise<History> {
     const folder = await mkdtempDisposable(join(SCRATCH, 'crateferry-history-'))
     const history = new History(folder.path, () => folder.remove())
-    const bytes = foundRoot(KEYS, { threshold: 2, now: history.now })
+    const bytes = await foundRoot(KEYS, { threshold: 2, now: history.now })
     const pinnedRoot = { version: 1, bytes }
     await createMirror(history.mirror, { trust: 'tuf', pinnedRoot, configuration: '' })
     return history

@@ -18,7 +18,9 @@ export class Site {
   static async make(folder: string): Promise<Site> {
     const site = new Site(folder)
     await mkdir(folder)
-    for (const name of [...ROOT_KEYS, ...ONLINE]) await expectExit(0, 'key', 'new', site.key(name))
+    for (const name of [...ROOT_KEYS, ...ONLINE]) {
+      await expectExit(0, 'key', 'new', site.key(name), '--insecure-plaintext')
+    }
     await expectExit(0, 'root', 'new', site.root, ...site.rootOptions())
     return site
   }

@@ -11,12 +11,14 @@ import type { Traffic } from '../upstream/traffic.ts'
 import { importOne } from './bundle-watch.ts'
 import { type Context, Output } from './context.ts'
 import { scrubDue, scrubNow } from './daemon-scrub.ts'
+import { isSignDue } from './daemon-sign.ts'
 import { EXIT, failure } from './report.ts'
+import { signCommand } from './sign.ts'
 import { syncCommand } from './sync.ts'
 
 /** What runs now. */
 export interface Running {
-  readonly job: 'sync' | 'import' | 'scrub'
+  readonly job: 'sync' | 'import' | 'sign' | 'scrub'
   readonly since: Date
   /** Undefined until it has the lock. */
   progress: Progress | undefined
@@ -30,19 +32,23 @@ export interface Ended {
 }
 
 const LOOK_MS = 1000
+const SIGN_LOOK_MS = 60_000
 const SCRUB_LOOK_MS = 60_000
-const SCRUB_AGAIN_MS = 900_000
+/** After trouble. */
+const AGAIN_MS = 900_000
 /** Then others have their turn. */
 const SCRUB_MS = 300_000
 
-/** Syncs, imports and the reading back, one at a time, each when it is due: what a daemon does with a mirror. */
+/** Syncs, imports, signatures and the reading back, one at a time, each when it is due: what a daemon does with a mirror. */
 export class Jobs {
   readonly #context: Context
   readonly #traffic: Traffic
   readonly #arrivals = new Arrivals()
   readonly #link = new Link()
   readonly #root: string
-  /** When to see whether something is to be read back; monotonic. */
+  /** When to see whether something is to be signed anew; monotonic, as the next. */
+  #signLookAt = 0
+  /** When to see whether something is to be read back. */
   #scrubLookAt = 0
   #config: Config
   readonly agenda: Agenda
@@ -75,7 +81,7 @@ export class Jobs {
     if (this.#link.hasChanged()) this.agenda.linkChanged()
     if (this.agenda.isDue(this.#context.now())) return await this.#sync()
     if (this.agenda.isPaused) return undefined
-    return (await this.#import(watch)) ?? (await this.#scrub())
+    return (await this.#import(watch)) ?? (await this.#sign()) ?? (await this.#scrub())
   }
 
   async #sync(): Promise<Ended> {
@@ -120,6 +126,23 @@ export class Jobs {
     return ended
   }
 
+  /** What no sync has renewed: those who follow the site must not be left with what has expired. */
+  async #sign(): Promise<Ended | undefined> {
+    if (performance.now() < this.#signLookAt) return undefined
+    this.#signLookAt = performance.now() + SIGN_LOOK_MS
+    try {
+      if (!isSignDue(this.#root, this.#config, this.#context.now())) return undefined
+    } catch {
+      // a chain that cannot be read, or half of the keys: the job says so
+    }
+    const ended = await this.#run('sign', this.#context.signal, async context => {
+      const exit = await signCommand(context, {})
+      return { exit, error: undefined, ending: 'done' }
+    })
+    if (ended.error !== undefined) this.#signLookAt = performance.now() + AGAIN_MS
+    return ended
+  }
+
   /** What the hour asks for, at a pace that leaves the disk to the others; whatever else is due comes first. */
   async #scrub(): Promise<Ended | undefined> {
     if (performance.now() < this.#scrubLookAt) return undefined
@@ -138,7 +161,7 @@ export class Jobs {
         const exit = await scrubNow(context, { share, stop: until })
         return { exit, error: undefined, ending: 'done' }
       })
-      if (ended.error !== undefined) this.#scrubLookAt = performance.now() + SCRUB_AGAIN_MS
+      if (ended.error !== undefined) this.#scrubLookAt = performance.now() + AGAIN_MS
       return ended
     } finally {
       clearInterval(timer)

@@ -3,38 +3,45 @@ import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { discardFile, makeFolder, replaceFile } from '../store/durable.ts'
-import { plainKeyFile, readKeyFile, type SigningKey } from '../trust/key-file.ts'
-import type { ChainKeys } from '../trust/sign.ts'
+import { keyFile, openKeyFile, type SigningKey } from '../trust/key-file.ts'
 
 const ROOT_KEYS = ['root-1', 'root-2', 'root-3']
 const ONLINE_KEYS = ['targets', 'snapshot', 'timestamp'] as const
 
+/** All keys of a chain that this program signs alone, root included. */
+export interface FolderKeys {
+  readonly root: readonly SigningKey[]
+  readonly targets: SigningKey
+  readonly snapshot: SigningKey
+  readonly timestamp: SigningKey
+}
+
 /** The plain keys of a chain, each a file of mode 0600 in a folder of mode 0700. */
-export function readKeys(folder: string): ChainKeys {
+export async function readKeys(folder: string): Promise<FolderKeys> {
   return {
-    root: ROOT_KEYS.map(name => readKey(folder, name)),
-    targets: readKey(folder, 'targets'),
-    snapshot: readKey(folder, 'snapshot'),
-    timestamp: readKey(folder, 'timestamp'),
+    root: await Promise.all(ROOT_KEYS.map(name => readKey(folder, name))),
+    targets: await readKey(folder, 'targets'),
+    snapshot: await readKey(folder, 'snapshot'),
+    timestamp: await readKey(folder, 'timestamp'),
   }
 }
 
 /** Makes the keys that are not there yet: a run that was killed here left some of them. */
-export async function makeKeys(folder: string): Promise<ChainKeys> {
+export async function makeKeys(folder: string): Promise<FolderKeys> {
   await makeFolder(folder)
   chmodSync(folder, 0o700)
   for (const name of [...ROOT_KEYS, ...ONLINE_KEYS]) {
-    const file = keyFile(folder, name)
+    const file = placeOf(folder, name)
     if (existsSync(file)) continue
     const via = `${file}.new`
     await discardFile(via)
-    await replaceFile(file, plainKeyFile(randomBytes(32)), { via, mode: 0o600 })
+    await replaceFile(file, await keyFile(randomBytes(32), {}), { via, mode: 0o600 })
   }
-  return readKeys(folder)
+  return await readKeys(folder)
 }
 
-function readKey(folder: string, name: string): SigningKey {
-  const file = keyFile(folder, name)
+async function readKey(folder: string, name: string): Promise<SigningKey> {
+  const file = placeOf(folder, name)
   let bytes: Uint8Array
   try {
     bytes = readFileSync(file)
@@ -45,9 +52,11 @@ function readKey(folder: string, name: string): SigningKey {
       { cause: error },
     )
   }
-  return readKeyFile(bytes, file)
+  return await openKeyFile(bytes, file, async () => {
+    throw new MirrorError('usage', `${file} is sealed, and these keys sign unattended`)
+  })
 }
 
-function keyFile(folder: string, name: string): string {
+function placeOf(folder: string, name: string): string {
   return join(folder, `${name}.key`)
 }

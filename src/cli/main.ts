@@ -10,18 +10,15 @@ import { demoCommand } from './demo.ts'
 import { doctorCommand } from './doctor.ts'
 import { documented, exitCodesText } from './help.ts'
 import { initCommand } from './init.ts'
-import { keyNewCommand, keyShowCommand } from './key.ts'
 import { pruneCommand } from './prune.ts'
 import { EXIT, EXIT_WORDS, failure } from './report.ts'
-import { rootNewCommand } from './root.ts'
 import { runsCommand } from './runs.ts'
 import { serveCommand } from './serve.ts'
 import { addShellCommands } from './shell-commands.ts'
-import { signCommand } from './sign.ts'
 import { stopOnSignals } from './signals.ts'
+import { addSigningCommands } from './signing-commands.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
-import { trustResetCommand } from './trust-reset.ts'
 import { upstreamCommand } from './upstream.ts'
 import { verifyCommand } from './verify.ts'
 import { withdrawCommand } from './withdraw.ts'
@@ -220,64 +217,6 @@ function addCommands(program: Command, context: () => Context): void {
     .action((dir, options) => run(c => upstreamCommand(c, dir, options))())
 
   addShellCommands(program, run)
-  addSiteCommands(program, run)
+  addSigningCommands(program, run)
   addBundleCommands(program, run)
-}
-
-/** Keys, a root, and the site's own signature over what it mirrors. */
-function addSiteCommands(
-  program: Command,
-  run: (work: (context: Context) => Promise<number>) => () => Promise<void>,
-): void {
-  const key = program
-    .command('key')
-    .description('make a signing key, or show what is public of one')
-  documented(key.command('new <file>'), {
-    does: 'make a key in a new file that only its owner can read',
-    example: 'crateferry key new alice.key',
-    exits: [0, 20, 21, 64],
-  }).action(file => run(c => keyNewCommand(c, file))())
-  documented(key.command('show <file>'), {
-    does: 'print key id and public key; --json is a file for "root new" without the secret',
-    example: 'crateferry --json key show targets.key > targets.pub.json',
-    exits: [0, 16, 64],
-  }).action(file => run(c => keyShowCommand(c, file))())
-
-  const root = program.command('root').description('make the root that others pin')
-  documented(root.command('new <out>'), {
-    does: 'make and sign the first root of a site, with all its root keys at hand',
-    example:
-      'crateferry root new 1.root.json --key alice.key --key bob.key --key carol.key \\\n' +
-      '    --threshold 2 --targets t.pub.json --snapshot s.pub.json --timestamp ts.pub.json',
-    exits: [0, 16, 20, 21, 64],
-  })
-    .requiredOption('--key <file>', 'a root key; once for each of them', collected)
-    .requiredOption('--threshold <m>', 'how many of them must sign the next root', wholeNumber)
-    .requiredOption('--targets <file>', 'the key that names the tree: its key file or public half')
-    .requiredOption('--snapshot <file>', 'the key for snapshot.json')
-    .requiredOption('--timestamp <file>', 'the key for timestamp.json')
-    .action((out, options) => run(c => rootNewCommand(c, out, options))())
-
-  const trust = program.command('trust').description('what this mirror believes')
-  documented(trust.command('reset'), {
-    does: 'forget accepted versions and clock, and begin again at the pinned root',
-    example:
-      'crateferry trust reset --fingerprint 9aa1c62f… --reason "clock was in 2036" --mirror mirror',
-    exits: [0, 4, 10, 20, 21, 30, 64],
-  })
-    .requiredOption('--fingerprint <hex>', 'SHA-256 of the pinned root, as status shows it')
-    .requiredOption('--reason <text>', 'why; recorded and shown by status')
-    .action(options => run(c => trustResetCommand(c, options))())
-
-  documented(program.command('sign'), {
-    does: "sign the published tree with the site's own keys, into public/site",
-    example: 'crateferry sign --mirror mirror --root 1.root.json',
-    exits: [0, 3, 4, 10, 11, 12, 16, 20, 21, 30, 64],
-  })
-    .option('--root <file>', "the site's root, needed the first time only")
-    .action(options => run(c => signCommand(c, options))())
-}
-
-function collected(one: string, before: readonly string[] = []): readonly string[] {
-  return [...before, one]
 }

@@ -2,12 +2,14 @@ import { resolve } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { sha256 } from '../registry/checksum.ts'
 import { createOnce } from '../store/durable.ts'
-import { type PublicHalf, readKeyFile, readPublicHalf, type SigningKey } from '../trust/key-file.ts'
-import { foundRoot, ONLINE_ROLES } from '../trust/sign.ts'
+import { openKeyFile, type PublicHalf, readPublicHalf, type SigningKey } from '../trust/key-file.ts'
+import { foundRoot } from '../trust/root-text.ts'
+import { ONLINE_ROLES } from '../trust/sign.ts'
 import type { Context } from './context.ts'
 import { readGiven } from './given-file.ts'
+import { type PassphraseOptions, readPassphrase } from './passphrase.ts'
 
-export interface RootOptions {
+export interface RootNewOptions extends PassphraseOptions {
   readonly key: readonly string[]
   readonly threshold: number
   readonly targets: string
@@ -19,39 +21,44 @@ export interface RootOptions {
 export async function rootNewCommand(
   context: Context,
   out: string,
-  options: RootOptions,
+  options: RootNewOptions,
 ): Promise<number> {
   const { threshold } = options
-  const root = options.key.map(file => readKeyFile(readGiven(context, file, 'the key'), file))
-  const online = (role: (typeof ONLINE_ROLES)[number]): PublicHalf =>
-    readPublicHalf(readGiven(context, options[role], 'the key'), options[role])
-  const founders = {
-    root,
-    targets: online('targets'),
-    snapshot: online('snapshot'),
-    timestamp: online('timestamp'),
+  const halfOf = (file: string): PublicHalf =>
+    readPublicHalf(readGiven(context, file, 'the key'), file)
+  const online = {
+    targets: halfOf(options.targets),
+    snapshot: halfOf(options.snapshot),
+    timestamp: halfOf(options.timestamp),
   }
-  requireQuorum(root, threshold)
-  for (const role of ONLINE_ROLES) requireApart(root, role, founders[role])
-  const bytes = foundRoot(founders, { threshold, now: context.now() })
+  const people = options.key.map(halfOf)
+  requireQuorum(people, threshold)
+  for (const role of ONLINE_ROLES) requireApart(people, role, online[role])
+  const root: SigningKey[] = []
+  for (const file of options.key) {
+    const bytes = readGiven(context, file, 'the key')
+    root.push(await openKeyFile(bytes, file, () => readPassphrase(context, file, options)))
+  }
+  const bytes = await foundRoot({ root, ...online }, { threshold, now: context.now() })
   await createOnce(resolve(context.cwd, out), bytes, { mode: 0o644 })
 
   const fingerprint = sha256(bytes)
-  const keyids = { root: root.map(({ keyid }) => keyid), ...onlineIds(founders) }
+  const keyids = { root: root.map(({ keyid }) => keyid), ...onlineIds(online) }
   context.out.result({ file: out, version: 1, threshold, keyids, sha256: fingerprint }, [
     `root 1 in ${out}: ${threshold} of ${root.length} keys sign the next one`,
     ...keyids.root.map(keyid => `root       ${keyid}`),
-    ...ONLINE_ROLES.map(role => `${role.padEnd(9)}  ${founders[role].keyid}`),
+    ...ONLINE_ROLES.map(role => `${role.padEnd(9)}  ${online[role].keyid}`),
     `sha256     ${fingerprint}`,
     'pass the file on together with its sha256, by a way that those who pin it trust',
   ])
   return 0
 }
 
-function requireQuorum(root: readonly SigningKey[], threshold: number): void {
+/** @throws {MirrorError} usage */
+export function requireQuorum(root: readonly PublicHalf[], threshold: number): void {
   const keyids = new Set(root.map(({ keyid }) => keyid))
   if (keyids.size < root.length) {
-    throw new MirrorError('usage', 'one key is given twice with --key: it would count once')
+    throw new MirrorError('usage', 'one root key is given twice: it would count once')
   }
   if (threshold >= 1 && threshold <= root.length) return
   throw new MirrorError(
@@ -61,9 +68,13 @@ function requireQuorum(root: readonly SigningKey[], threshold: number): void {
 }
 
 /** A key that signs every day lies on a machine with a network: there it must not name keys. */
-function requireApart(root: readonly SigningKey[], role: string, { keyid }: PublicHalf): void {
+export function requireApart(
+  root: readonly PublicHalf[],
+  role: string,
+  { keyid }: PublicHalf,
+): void {
   if (!root.some(key => key.keyid === keyid)) return
-  throw new MirrorError('usage', `--${role} is one of the root keys, which stay offline`)
+  throw new MirrorError('usage', `the ${role} key is one of the root keys, which stay offline`)
 }
 
 function onlineIds(

@@ -6,7 +6,7 @@ import type { Run } from '../sync/run.ts'
 import { type SiteReport, signSite } from '../sync/site.ts'
 import type { Context } from './context.ts'
 import { failure } from './report.ts'
-import { siteKeys } from './site-keys.ts'
+import { hasSiteKeys, lifetimesOf, siteKeys } from './site-keys.ts'
 
 /** What became of the site's own signature after a sync; undefined: the site does not sign. */
 export type SiteOutcome =
@@ -25,8 +25,8 @@ export async function signAfterSync(
 ): Promise<SiteOutcome> {
   const { root } = run.writer.mirror
   try {
-    const keys = isSitePinned(root) ? siteKeys({ env }, root, config) : undefined
-    return keys && (await signSite(run, keys))
+    const keys = isSitePinned(root) ? await siteKeys({ env }, root, config) : undefined
+    return keys && (await signSite(run, keys, { lifetimes: lifetimesOf(config) }))
   } catch (error) {
     if (!(error instanceof MirrorError) || error.code === 'busy') throw error
     const { exit, line } = failure(error, {})
@@ -38,8 +38,8 @@ export async function signAfterSync(
  * A pruned index is nobody's but the site's, so it is not shown before the site can sign it.
  * @throws {MirrorError} usage
  */
-export function requireSigning({ env }: Context, root: string, config: Config): void {
-  if (isSitePinned(root) && siteKeys({ env }, root, config) !== undefined) return
+export function requireSigning(root: string, config: Config): void {
+  if (isSitePinned(root) && hasSiteKeys(config)) return
   throw new MirrorError(
     'usage',
     'select.prune-index needs the site to sign: sync without it first, then sign --root FILE with the keys of [sign]',

@@ -3,7 +3,7 @@ import { NOBODY, recover } from '../sync/recover.ts'
 import { type SiteReport, signSite } from '../sync/site.ts'
 import { type Context, openConfigured } from './context.ts'
 import { readGiven } from './given-file.ts'
-import { siteKeys } from './site-keys.ts'
+import { lifetimesOf, siteKeys } from './site-keys.ts'
 import { asWriter, type Outcome, syncSettings } from './writing.ts'
 
 export interface SignOptions {
@@ -13,7 +13,7 @@ export interface SignOptions {
 /** `crateferry sign [--root FILE]`: the published tree into the site's own chain. No network. */
 export async function signCommand(context: Context, options: SignOptions): Promise<number> {
   const { mirror, config } = await openConfigured(context)
-  const keys = siteKeys(context, mirror.root, config)
+  const keys = await siteKeys(context, mirror.root, config)
   if (keys === undefined) {
     throw new MirrorError(
       'usage',
@@ -26,7 +26,7 @@ export async function signCommand(context: Context, options: SignOptions): Promi
   const settings = syncSettings(config, mirror)
   const outcome = await asWriter(context, { command: 'sign', mirror, settings }, async run => {
     await recover(run, NOBODY)
-    return told(context, await signSite(run, keys, { root }))
+    return told(context, await signSite(run, keys, { root, lifetimes: lifetimesOf(config) }))
   })
   return outcome.exit
 }

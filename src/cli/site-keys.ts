@@ -1,53 +1,52 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import { MirrorError } from '../error.ts'
-import { readKeyFile, type SigningKey } from '../trust/key-file.ts'
-import { ONLINE_ROLES, type OnlineKeys } from '../trust/sign.ts'
+import { type Lifetimes, ONLINE_ROLES, type OnlineKeys } from '../trust/sign.ts'
+import type { Signer } from '../trust/signer.ts'
 import type { Context } from './context.ts'
-import { refuseKeysInPublic } from './key-place.ts'
+import { ofFile } from './passphrase.ts'
+import { signerAt } from './signer-uri.ts'
 
 /**
- * The keys that `[sign]` names, read where they are used and kept nowhere; undefined where none is
- * configured. Some without the others are a mistake.
+ * Whether `[sign]` names keys. Some without the others are a mistake.
+ * @throws {MirrorError} usage
  */
-export function siteKeys(
+export function hasSiteKeys({ sign }: Config): boolean {
+  const missing = ONLINE_ROLES.filter(role => sign[role] === undefined)
+  if (missing.length === ONLINE_ROLES.length) return false
+  if (missing.length === 0) return true
+  const keys = missing.map(role => `sign.${role}`).join(' and ')
+  throw new MirrorError('usage', `${keys} must be set in the configuration as well`)
+}
+
+/** Those keys, read where they are used and kept nowhere; undefined where none is configured. */
+export async function siteKeys(
   { env }: Pick<Context, 'env'>,
   mirror: string,
-  { sign }: Config,
-): OnlineKeys | undefined {
-  const missing = ONLINE_ROLES.filter(role => sign[role] === undefined)
-  if (missing.length === ONLINE_ROLES.length) return undefined
-  if (missing.length > 0) {
-    const keys = missing.map(role => `sign.${role}`).join(' and ')
-    throw new MirrorError('usage', `${keys} must be set in the configuration as well`)
+  config: Config,
+): Promise<OnlineKeys | undefined> {
+  if (!hasSiteKeys(config)) return undefined
+  const { sign } = config
+  const passphrase = async (file: string): Promise<string> => {
+    if (sign.passphraseFile !== undefined) return ofFile(resolve(mirror, sign.passphraseFile))
+    throw new MirrorError('usage', `${file} is sealed: set sign.passphrase-file`)
   }
-  const key = (role: (typeof ONLINE_ROLES)[number]): SigningKey =>
-    readKey(sign[role] ?? '', `sign.${role}`, { mirror, env })
-  return { targets: key('targets'), snapshot: key('snapshot'), timestamp: key('timestamp') }
+  const key = (role: (typeof ONLINE_ROLES)[number]): Promise<Signer> =>
+    signerAt(sign[role] ?? '', { setting: `sign.${role}`, folder: mirror, env, passphrase })
+  return {
+    targets: await key('targets'),
+    snapshot: await key('snapshot'),
+    timestamp: await key('timestamp'),
+  }
 }
 
-function readKey(
-  uri: string,
-  setting: string,
-  { mirror, env }: { readonly mirror: string; readonly env: Context['env'] },
-): SigningKey {
-  const colon = uri.indexOf(':')
-  const [kind, place] = [uri.slice(0, colon), uri.slice(colon + 1)]
-  if (kind === 'env') return keyInVariable(place, setting, env)
-  const file = resolve(mirror, place)
-  refuseKeysInPublic(file, mirror)
-  let bytes: Uint8Array
-  try {
-    bytes = readFileSync(file)
-  } catch (error) {
-    throw new MirrorError('usage', `${setting}: cannot read ${file}`, { cause: error })
+/** How long what the site signs is good for, by `[sign]`. */
+export function lifetimesOf({ sign }: Config): Lifetimes {
+  return {
+    targets: sign.targetsDays * DAY_SECONDS,
+    snapshot: sign.snapshotDays * DAY_SECONDS,
+    timestamp: sign.timestampHours * 3600,
   }
-  return readKeyFile(bytes, `${setting} (${file})`)
 }
 
-function keyInVariable(name: string, setting: string, env: Context['env']): SigningKey {
-  const text = env[name] ?? ''
-  if (text === '') throw new MirrorError('usage', `${setting}: the variable ${name} is not set`)
-  return readKeyFile(Buffer.from(text), `${setting} (variable ${name})`)
-}
+const DAY_SECONDS = 86_400

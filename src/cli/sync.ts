@@ -27,7 +27,7 @@ export interface SyncOptions {
 /** `crateferry sync`: one pass. */
 export async function syncCommand(context: Context, options: SyncOptions): Promise<number> {
   const { mirror, config } = await openConfigured(context)
-  if (config.select.pruneIndex) requireSigning(context, mirror.root, config)
+  if (config.select.pruneIndex) requireSigning(mirror.root, config)
   const limitBytes = limitFor(context, { mirror, config, given: options.limitBytes })
   const traffic = trafficFor(context, config)
   const outcome = await asWriter(

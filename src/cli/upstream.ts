@@ -7,10 +7,10 @@ import { createMirror } from '../store/mirror.ts'
 import { type SignTree, syncObserved } from '../sync/observe.ts'
 import { DirectoryObserver } from '../sync/observe-directory.ts'
 import { signPublished } from '../sync/sign.ts'
-import { type ChainKeys, foundRoot } from '../trust/sign.ts'
+import { foundRoot } from '../trust/root-text.ts'
 import { directoryUpstream } from '../upstream/directory.ts'
 import { type Context, openConfiguredAt } from './context.ts'
-import { makeKeys, readKeys } from './key-folder.ts'
+import { type FolderKeys, makeKeys, readKeys } from './key-folder.ts'
 import { refuseKeysInPublic } from './key-place.ts'
 import { told } from './sync.ts'
 import { asWriter, syncSettings } from './writing.ts'
@@ -37,7 +37,7 @@ export async function upstreamCommand(
     throw new MirrorError('usage', `${from} has no folder "index" with a sparse index`)
   }
   const keys = existsSync(join(root, MARKER))
-    ? readKeys(keyFolder)
+    ? await readKeys(keyFolder)
     : await found(context, root, keyFolder)
   const { mirror, config } = await openConfiguredAt(root)
   const settings = { ...syncSettings(config, mirror), origin: false }
@@ -51,9 +51,9 @@ export async function upstreamCommand(
   return outcome.exit
 }
 
-async function found(context: Context, root: string, keyFolder: string): Promise<ChainKeys> {
+async function found(context: Context, root: string, keyFolder: string): Promise<FolderKeys> {
   const keys = await makeKeys(keyFolder)
-  const bytes = foundRoot(keys, { threshold: ROOT_THRESHOLD, now: context.now() })
+  const bytes = await foundRoot(keys, { threshold: ROOT_THRESHOLD, now: context.now() })
   const configuration = configurationText({
     url: undefined,
     contact: undefined,

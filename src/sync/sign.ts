@@ -5,7 +5,7 @@ import type { MetadataVersions } from '../store/snapshot.ts'
 import { readTile } from '../store/tiles.ts'
 import type { TileRef } from '../tree/entry.ts'
 import { requireKeptSigned } from '../trust/kept.ts'
-import { type ChainKeys, signTree } from '../trust/sign.ts'
+import { type ChainKeys, type Lifetimes, signTree } from '../trust/sign.ts'
 import { readKept } from './chain-damaged.ts'
 import type { Run } from './run.ts'
 
@@ -18,7 +18,10 @@ export async function signPublished(
   run: Run,
   tree: TileRef,
   keys: ChainKeys,
-  chain: Chain = 'upstream',
+  {
+    chain = 'upstream',
+    lifetimes,
+  }: { readonly chain?: Chain; readonly lifetimes?: Lifetimes | undefined } = {},
 ): Promise<MetadataVersions> {
   const { writer } = run
   const { root } = writer.mirror
@@ -29,9 +32,10 @@ export async function signPublished(
     throw new MirrorError('damaged', `${tileFile(tree.position, tree.hash)} is missing`)
   }
   const statement = { tree: tree.hash, length: tile.length, entries: tree.count ?? 0 }
-  const { files, versions } = readKept(chain, () => {
-    requireKeptSigned(kept)
-    return signTree(kept, statement, keys, run.now())
+  readKept(chain, () => requireKeptSigned(kept))
+  const { files, versions } = await signTree(kept, statement, keys, {
+    now: run.now(),
+    ...(lifetimes !== undefined && { lifetimes }),
   })
   for (const { file, bytes } of files) await keepInChain(writer, chain, file, bytes)
   return versions

@@ -3,7 +3,7 @@ import type { IndexPath } from '../registry/sparse-path.ts'
 import { type Held, readPublished, rootRef, type Snapshot, shownTree } from '../store/snapshot.ts'
 import { localTiles } from '../store/tiles.ts'
 import { lookUp } from '../tree/prove.ts'
-import type { OnlineKeys } from '../trust/sign.ts'
+import type { Lifetimes, OnlineKeys } from '../trust/sign.ts'
 import type { Run } from './run.ts'
 import { type SiteStatement, showSite } from './show-site.ts'
 import { signPublished } from './sign.ts'
@@ -29,7 +29,10 @@ export interface SiteReport extends SiteStatement {
 export async function signSite(
   run: Run,
   keys: OnlineKeys,
-  { root }: { readonly root?: GivenRoot | undefined } = {},
+  {
+    root,
+    lifetimes,
+  }: { readonly root?: GivenRoot | undefined; readonly lifetimes?: Lifetimes | undefined } = {},
 ): Promise<SiteReport> {
   const { writer } = run
   const published = readPublished(writer.mirror.root)
@@ -39,7 +42,12 @@ export async function signSite(
   // a pruned index names only what is here
   if (published.pruned === undefined) await requireWhole(writer.mirror.root, published)
   const warnings = await pinSiteRoot(run, keys, root)
-  await signPublished(run, shownTree(published), { root: [], ...keys }, 'site')
+  await signPublished(
+    run,
+    shownTree(published),
+    { root: [], ...keys },
+    { chain: 'site', lifetimes },
+  )
   const shown = await showSite(writer)
   if (shown === undefined) throw new Error('the chain is signed by now')
   const { isNew, ...statement } = shown

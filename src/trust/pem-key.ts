@@ -1,4 +1,5 @@
 import { constants, createPublicKey, type KeyObject, verify } from 'node:crypto'
+import type { JsonObject } from './json.ts'
 import type { PublicKey } from './public-key.ts'
 
 /** A P-256 key, or undefined where the text is none. */
@@ -52,4 +53,12 @@ function readPem(pem: string): KeyObject | undefined {
   } catch {
     return undefined
   }
+}
+
+/** The TUF key object of a public key in PEM that can be used here; undefined where the text is none. */
+export function keyOfPem(text: string): JsonObject | undefined {
+  const isRsa = readPem(text)?.asymmetricKeyType === 'rsa'
+  const [keytype, scheme] = isRsa ? ['rsa', 'rsassa-pss-sha256'] : ['ecdsa', 'ecdsa-sha2-nistp256']
+  const isUsable = (isRsa ? rsaKey(text) : ecdsaKey(text)) !== undefined
+  return isUsable ? { keytype, scheme, keyval: { public: text } } : undefined
 }

@@ -17,21 +17,42 @@ export function requireThreshold(
   by: string,
   how: How = { isKept: false },
 ): void {
-  const counted = new Set<string>()
-  for (const { keyid, sig } of envelope.signatures) {
-    if (counted.size === role.threshold) return
-    const key = role.keys.get(keyid)
-    if (key === undefined || counted.has(key.identity)) continue
-    if (verifies(key, envelope.canonical, sig, how)) counted.add(key.identity)
-  }
-  if (counted.size >= role.threshold) return
+  const { size } = countedKeys(envelope, role, { ...how, atMost: role.threshold })
+  if (size >= role.threshold) return
   throw new ThresholdMissed(
-    `${envelope.file}: signed by ${counted.size} of ${role.threshold} keys of the ${role.name} role of ${by}`,
+    `${envelope.file}: signed by ${size} of ${role.threshold} keys of the ${role.name} role of ${by}`,
   )
 }
 
+/** The key ids of a role that have signed, each key under one of its ids; no more than `atMost`. */
+export function countedKeys(
+  envelope: Envelope,
+  role: Role,
+  {
+    isKept = false,
+    atMost = Number.POSITIVE_INFINITY,
+  }: Partial<How> & { readonly atMost?: number } = {},
+): ReadonlySet<string> {
+  const counted = new Set<string>()
+  const identities = new Set<string>()
+  for (const { keyid, sig } of envelope.signatures) {
+    if (counted.size >= atMost) break
+    const key = role.keys.get(keyid)
+    if (key === undefined || identities.has(key.identity)) continue
+    if (!verifiesHex(key, envelope.canonical, sig, { isKept })) continue
+    counted.add(keyid)
+    identities.add(key.identity)
+  }
+  return counted
+}
+
 /** A bad or empty signature is one that does not count, never an error. */
-function verifies(key: PublicKey, message: Uint8Array, sig: string, how: How): boolean {
+export function verifiesHex(
+  key: PublicKey,
+  message: Uint8Array,
+  sig: string,
+  how: How = { isKept: false },
+): boolean {
   // Buffer.from stops in silence at what is no hex.
   if (!/^(?:[0-9A-Fa-f]{2})+$/.test(sig)) return false
   try {

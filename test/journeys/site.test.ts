@@ -265,14 +265,16 @@ test('a root names its quorum, is signed on the spot, and is never replaced', {
     ...site.rootOptions('4'),
   )
   const twice = [...site.rootOptions(), '--key', site.key('alice')]
-  await refused(64, /one key is given twice/, 'root', 'new', out, ...twice)
+  await refused(64, /one root key is given twice/, 'root', 'new', out, ...twice)
   const online = [...site.rootOptions(), '--targets', site.key('alice')]
-  await refused(64, /--targets is one of the root keys/, 'root', 'new', out, ...online)
+  await refused(64, /the targets key is one of the root keys/, 'root', 'new', out, ...online)
   expect(existsSync(out)).toBe(false)
 
   const half = site.key('half')
   writeFileSync(half, (await expectExit(0, 'key', 'show', site.key('targets'), '--json')).stdout)
-  await refused(64, /is not a key file/, 'root', 'new', out, ...site.rootOptions(), '--key', half)
+  const ofAlice = site.key('alice').replace('.key', '.pub.json')
+  const withHalf = site.rootOptions().map(one => (one === site.key('alice') ? ofAlice : one))
+  await refused(64, /is not a key file/, 'root', 'new', out, ...withHalf)
   const made = await expectExit(
     0,
     'root',

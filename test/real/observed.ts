@@ -34,7 +34,9 @@ export function observedSteps(
     mkdirSync(keys)
     const people = ['alice', 'bob', 'carol']
     const online = ['targets', 'snapshot', 'timestamp']
-    for (const name of [...people, ...online]) await crateferry('key', 'new', key(name))
+    for (const name of [...people, ...online]) {
+      await crateferry('key', 'new', key(name), '--insecure-plaintext')
+    }
     const options = [
       ...people.flatMap(name => ['--key', key(name)]),
       ...online.flatMap(name => [`--${name}`, key(name)]),

@@ -15,7 +15,7 @@ import { verify } from '../../src/sync/verify.ts'
 import { type Finding, isFault } from '../../src/sync/verify-finding.ts'
 import { signingKey } from '../../src/trust/key-file.ts'
 import { refresh } from '../../src/trust/refresh.ts'
-import { foundRoot } from '../../src/trust/sign.ts'
+import { foundRoot } from '../../src/trust/root-text.ts'
 import type { Vouched } from '../../src/trust/vouched.ts'
 import { contents, expectExit, Registry } from '../crateferry.ts'
 import { serveFolder } from '../upstream.ts'
@@ -25,7 +25,7 @@ const KEYS = { targets: key(4), snapshot: key(5), timestamp: key(6) }
 const PEOPLE = [key(1), key(2), key(3)]
 const NOW = new Date()
 const URL = 'http://127.0.0.1:8377'
-const ROOT = foundRoot({ ...KEYS, root: PEOPLE }, { threshold: 2, now: NOW })
+const ROOT = await foundRoot({ ...KEYS, root: PEOPLE }, { threshold: 2, now: NOW })
 const GIVEN = { root: { bytes: ROOT, file: '1.root.json' } }
 const days = (n: number): Date => new Date(NOW.getTime() + n * 86_400_000)
 

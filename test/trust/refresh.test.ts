@@ -2,12 +2,13 @@ import { expect, test } from 'vitest'
 import { sha256 } from '../../src/registry/checksum.ts'
 import type { KeptChain } from '../../src/trust/chain-io.ts'
 import { signingKey } from '../../src/trust/key-file.ts'
-import { type ChainKeys, foundRoot, signedBytes, signTree } from '../../src/trust/sign.ts'
+import { foundRoot } from '../../src/trust/root-text.ts'
+import { signTree } from '../../src/trust/sign.ts'
 import { Client, later, NOW } from './client.ts'
-import type { Files } from './repository.ts'
+import { type Files, signedFile } from './repository.ts'
 
 const key = (n: number): ReturnType<typeof signingKey> => signingKey(Buffer.alloc(32, n))
-const KEYS: ChainKeys = {
+const KEYS = {
   root: [key(1), key(2), key(3)],
   targets: key(4),
   snapshot: key(5),
@@ -18,16 +19,19 @@ class Repository {
   readonly files: Files = {}
   #kept: { -readonly [K in keyof KeptChain]: KeptChain[K] }
 
-  constructor() {
-    const root = foundRoot(KEYS, { threshold: 2, now: NOW })
+  private constructor(root: Uint8Array) {
     this.files['1.root.json'] = root
     this.#kept = { root, roots: [root] }
   }
 
-  publish(text: string, now = NOW): void {
+  static async found(): Promise<Repository> {
+    return new Repository(await foundRoot(KEYS, { threshold: 2, now: NOW }))
+  }
+
+  async publish(text: string, now = NOW): Promise<void> {
     const tree = sha256(text)
     const statement = { tree, length: text.length, entries: 1 }
-    const { files, versions } = signTree(this.#kept, statement, KEYS, now)
+    const { files, versions } = await signTree(this.#kept, statement, KEYS, { now })
     for (const { file, bytes } of files) {
       const role = file.replace('.json', '') as 'targets' | 'snapshot' | 'timestamp'
       this.#kept = { ...this.#kept, [role]: bytes }
@@ -36,9 +40,9 @@ class Repository {
   }
 }
 
-function published(): { repository: Repository; client: Client } {
-  const repository = new Repository()
-  repository.publish('one')
+async function published(): Promise<{ repository: Repository; client: Client }> {
+  const repository = await Repository.found()
+  await repository.publish('one')
   const client = new Client(repository.files['1.root.json'] ?? new Uint8Array())
   return { repository, client }
 }
@@ -46,11 +50,11 @@ function published(): { repository: Repository; client: Client } {
 /** Signed by whom we like, with what we like. */
 function forged(bytes: Uint8Array | undefined, change: object, by: readonly number[]): Uint8Array {
   const { signed } = JSON.parse(Buffer.from(bytes ?? []).toString()) as { signed: object }
-  return signedBytes({ ...signed, ...change }, by.map(key))
+  return signedFile({ ...signed, ...change }, by.map(key))
 }
 
 test('a first refresh asks in order, a second one asks two things', async () => {
-  const { repository, client } = published()
+  const { repository, client } = await published()
   expect((await client.refresh(repository.files)).tree).toBe(sha256('one'))
   expect(client.asked).toEqual([
     '2.root.json',
@@ -60,17 +64,17 @@ test('a first refresh asks in order, a second one asks two things', async () => 
   ])
   await client.refresh(repository.files)
   expect(client.asked).toEqual(['2.root.json', 'timestamp.json'])
-  repository.publish('two')
+  await repository.publish('two')
   const vouched = await client.refresh(repository.files)
   expect(vouched).toMatchObject({ tree: sha256('two'), versions: { targets: 2, timestamp: 2 } })
 })
 
 test('killed at any file it keeps, a refresh goes on, and floors hold', async () => {
   for (let at = 1; at <= 5; at += 1) {
-    const { repository, client } = published()
+    const { repository, client } = await published()
     await client.refresh(repository.files)
     const old = { ...repository.files }
-    repository.publish('two', later(13))
+    await repository.publish('two', later(13))
     client.failKeepAt = at
     await client.refresh(repository.files, later(13)).catch(() => {})
     client.failKeepAt = undefined
@@ -82,10 +86,10 @@ test('killed at any file it keeps, a refresh goes on, and floors hold', async ()
 })
 
 test('metadata that is older, expired, forked or wrongly signed is refused with its code', async () => {
-  const { repository, client } = published()
+  const { repository, client } = await published()
   await client.refresh(repository.files)
   const old = repository.files['timestamp.json'] as Uint8Array
-  repository.publish('two')
+  await repository.publish('two')
   await client.refresh(repository.files)
   const { files } = repository
   const timestamp = files['timestamp.json']
@@ -115,7 +119,7 @@ test('metadata that is older, expired, forked or wrongly signed is refused with 
 })
 
 test('one flipped answer is asked for again before it is refused', async () => {
-  const { repository, client } = published()
+  const { repository, client } = await published()
   const good = repository.files['timestamp.json'] as Uint8Array
   let asked = 0
   const files = new Proxy(repository.files, {
@@ -129,7 +133,7 @@ test('one flipped answer is asked for again before it is refused', async () => {
 })
 
 test('an equal timestamp with other content keeps the first one; a snapshot so is equivocation', async () => {
-  const { repository, client } = published()
+  const { repository, client } = await published()
   await client.refresh(repository.files)
   const { files } = repository
   const timestamp = forged(files['timestamp.json'], { expires: '2026-11-27T00:00:00Z' }, [6])
@@ -145,7 +149,7 @@ test('an equal timestamp with other content keeps the first one; a snapshot so i
 })
 
 test('a root needs both thresholds, exactly the next version, and one key counts once', async () => {
-  const { repository, client } = published()
+  const { repository, client } = await published()
   await client.refresh(repository.files)
   const { files } = repository
   const first = files['1.root.json']
@@ -180,7 +184,7 @@ test('a root needs both thresholds, exactly the next version, and one key counts
 })
 
 test('after a rotated timestamp key lower versions are accepted: a fast-forward is recovered', async () => {
-  const { repository, client } = published()
+  const { repository, client } = await published()
   const { files } = repository
   const pushed = forged(files['timestamp.json'], { version: 9_000_000 }, [6])
   await client.refresh({ ...files, 'timestamp.json': pushed })
@@ -203,7 +207,7 @@ test('after a rotated timestamp key lower versions are accepted: a fast-forward 
 })
 
 test('a clock that ran back is refused, unless the operator accepts it', async () => {
-  const { repository, client } = published()
+  const { repository, client } = await published()
   await client.refresh(repository.files, later(2))
   await client.refresh(repository.files, later(1.5))
   expect(await client.refusal(repository.files, later(0.5))).toBe('clock')
@@ -212,7 +216,7 @@ test('a clock that ran back is refused, unless the operator accepts it', async (
 })
 
 test('pretty-printed metadata counts by its canonical form', async () => {
-  const { repository, client } = published()
+  const { repository, client } = await published()
   const pretty = Object.fromEntries(
     Object.entries(repository.files).map(([file, bytes]) => [
       file,
