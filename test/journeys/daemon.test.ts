@@ -19,6 +19,7 @@ import type { ScrubRound } from '../../src/store/scrub.ts'
 import { Courier, edit } from '../bundle/carried.ts'
 import { artifactAt, checksumOf, expectExit, Registry } from '../crateferry.ts'
 import { Running } from '../daemon/running.ts'
+import { Site } from '../site.ts'
 import { serveFolder } from '../upstream.ts'
 
 const timeout = 120_000
@@ -154,6 +155,30 @@ test('an upstream that is gone is asked again, sooner than the schedule, until i
   const { failures, nextSync } = (await daemon.ctl('status')).json() as Record<string, string>
   expect(failures).toBe(1)
   expect(Date.parse(nextSync ?? '') - Date.now()).toBeLessThan(31_000)
+})
+
+test('what the site signed is renewed when half its life is over, also while its upstream is away', {
+  timeout,
+}, async () => {
+  await using registry = await Registry.make()
+  const upstream = await serveFolder(registry.public)
+  const mirror = await registry.mirror('mirror', upstream.url)
+  await expectExit(0, 'sync', '--mirror', mirror)
+  await upstream[Symbol.asyncDispose]()
+  const site = await Site.make(registry.at('keys'))
+  site.configure(mirror)
+  // two hours are less than half of the two days that the configuration wants from now on
+  edit(join(mirror, 'crateferry.toml'), bytes =>
+    Buffer.from(bytes.toString().replace('[sign]\n', '[sign]\ntimestamp-hours = 2\n')),
+  )
+  await expectExit(0, 'sign', '--mirror', mirror, '--root', site.root)
+  configure(mirror, 'timestamp-hours', '48')
+  await using daemon = await Running.of(mirror)
+  await daemon.until(/sign: signed: targets 1, snapshot 1, timestamp 2 under root 1/)
+  const shown = JSON.parse(readFileSync(join(mirror, 'public/site/timestamp.json'), 'utf8')) as {
+    signed: { version: number }
+  }
+  expect(shown.signed.version).toBe(2)
 })
 
 test('it is ready with what was lately compared with its source, and healthy in any case', {
