@@ -139,8 +139,14 @@ function addCommands(program: Command, context: () => Context): void {
   documented(program.command('verify [crates...]'), {
     does: 'read the mirror back and name every fault; of crates (CRATE or CRATE@VERSION) only theirs',
     example: 'crateferry verify --mirror mirror --repair',
-    exits: [0, 3, 4, 10, 20, 21, 30, 64],
+    exits: [0, 3, 4, 10, 11, 16, 20, 21, 30, 64],
   })
+    .option(
+      '--proof <file>',
+      'of one CRATE@VERSION: write what proves it, for somebody without a mirror',
+    )
+    .option('--with-proof <file>', 'compare a .crate file with a proof; needs no mirror')
+    .option('--root <file>', 'with --with-proof: the root that you trust')
     .option('--index', 'the chain, the tree and the index files, no artifacts')
     .option('--repair', 'fetch what is wrong again, move what does not belong to evidence/')
     .action((crates, options) => run(c => verifyCommand(c, crates, options))())

@@ -1,17 +1,25 @@
 import { MirrorError } from '../error.ts'
 import { parseCrateName } from '../registry/crate-name.ts'
 import { parseVersion } from '../registry/version.ts'
+import type { ChainWalk } from '../sync/chain-walk.ts'
 import { Progress } from '../sync/run.ts'
 import { type Target, verify } from '../sync/verify.ts'
 import { type Fault, type Finding, isFault } from '../sync/verify-finding.ts'
 import { type Context, openConfigured } from './context.ts'
 import { mendFindings } from './mending.ts'
+import { writeOnce } from './once.ts'
 import { ProgressLine, runLine } from './progress.ts'
+import { proofBytes } from './proof-file.ts'
 import { EXIT } from './report.ts'
+import { walkFacts, walkInWords } from './told-walk.ts'
+import { verifyWithProof, walkOf } from './verify-walk.ts'
 
 export interface VerifyOptions {
   readonly index?: boolean
   readonly repair?: boolean
+  readonly proof?: string
+  readonly withProof?: string
+  readonly root?: string
 }
 
 /** `crateferry verify [CRATE[@VERSION]…] [--index] [--repair]`: reads back, names every fault. */
@@ -20,6 +28,13 @@ export async function verifyCommand(
   crates: readonly string[],
   options: VerifyOptions,
 ): Promise<number> {
+  const { proof, withProof, root } = options
+  if (withProof !== undefined) {
+    return await verifyWithProof(context, crates, {
+      withProof,
+      ...(root !== undefined && { root }),
+    })
+  }
   const target = targetOf(crates, options)
   const { mirror, config } = await openConfigured(context)
   const progress = new Progress()
@@ -40,11 +55,13 @@ export async function verifyCommand(
   }
   const faults = findings.filter(isFault)
   if (faults.length === 0 || !options.repair) {
-    return concluded(context, { faults, mended: 0, left: faults })
+    const walks = faults.length === 0 ? walksOf(mirror.root, target) : []
+    if (proof !== undefined) await writeProof(context, proof, walks)
+    return concluded(context, { faults, mended: 0, left: faults, walks })
   }
   const given = { command: 'verify --repair', mirror, config, findings, again: target }
   const { mended, left } = await mendFindings(context, { ...given, faults: faults.length })
-  return concluded(context, { faults, mended, left })
+  return concluded(context, { faults, mended, left, walks: [] })
 }
 
 function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {
@@ -63,6 +80,28 @@ function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {
   }
 }
 
+/** Versions that are withdrawn, and mirrors that only observe, have no way to show. */
+function walksOf(root: string, target: Target): readonly ChainWalk[] {
+  if (target.kind !== 'crates') return []
+  return target.crates.flatMap(({ name, version }) => {
+    const walk = version && walkOf(root, { crate: name, version })
+    return walk === undefined ? [] : [walk]
+  })
+}
+
+async function writeProof(
+  context: Context,
+  out: string,
+  walks: readonly ChainWalk[],
+): Promise<void> {
+  const [walk, ...others] = walks
+  if (walk === undefined || others.length > 0) {
+    throw new MirrorError('usage', '--proof needs one CRATE@VERSION that is signed and whole here')
+  }
+  await writeOnce(context, out, proofBytes(walk.files))
+  context.out.say(`the proof is in ${out}`)
+}
+
 function tell({ out }: Context, finding: Finding): void {
   if (!isFault(finding)) {
     out.say(`warning: ${finding.what}`)
@@ -76,9 +115,11 @@ interface Conclusion {
   readonly faults: readonly Fault[]
   readonly mended: number
   readonly left: readonly Fault[]
+  /** Of each version that was asked for, where all is right. */
+  readonly walks: readonly ChainWalk[]
 }
 
-function concluded({ out }: Context, { faults, mended, left }: Conclusion): number {
+function concluded({ out }: Context, { faults, mended, left, walks }: Conclusion): number {
   const exit = left.length > 0 ? EXIT.damaged : 0
   const line =
     faults.length === 0
@@ -86,8 +127,15 @@ function concluded({ out }: Context, { faults, mended, left }: Conclusion): numb
       : mended === 0
         ? `${faults.length} faults; verify --repair mends what can be`
         : `${faults.length} faults, ${mended} mended, ${left.length} left`
-  const told = { ok: exit === 0, exit, faults: faults.map(shown), mended, left: left.map(shown) }
-  out.result(told, [line])
+  const told = {
+    ok: exit === 0,
+    exit,
+    faults: faults.map(shown),
+    mended,
+    left: left.map(shown),
+    ...(walks.length > 0 && { walks: walks.map(walkFacts) }),
+  }
+  out.result(told, [...walks.flatMap(walkInWords), line])
   return exit
 }
 

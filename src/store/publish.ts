@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
@@ -152,7 +152,9 @@ function assertWhole(root: string, path: IndexPath, checksum: Checksum): void {
 async function remove(writer: Writer, paths: readonly IndexPath[]): Promise<void> {
   for (const path of paths) await writer.remove(indexFile(path))
   const { folders } = inTheirFolders(paths.map(path => writer.at(indexFile(path))))
-  await flush(writer.mirror.root, { files: [], folders })
+  // of a crate that is held from its first day there may be no folder yet
+  const there = folders.filter(folder => existsSync(folder))
+  await flush(writer.mirror.root, { files: [], folders: there })
 }
 
 function inTheirFolders(files: string[]): { files: string[]; folders: string[] } {

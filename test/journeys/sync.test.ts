@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
 import {
@@ -128,6 +128,22 @@ test('an artifact that is refused and one with wrong bytes hold their two crates
   expect(healed[artifactAt(HULL, hull)]).toBe(hull)
   expect(existsSync(join(mirror, 'state/held.json'))).toBe(false)
   await expectExit(0, 'sync', '--mirror', mirror)
+})
+
+test('a crate that is held from its first day, in a folder of its own, keeps nobody waiting', {
+  timeout: 60_000,
+}, async ({ registry }) => {
+  const folder = registry.at('plain/index/ne/wc')
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'newcomer'), 'not JSON\n')
+  await registry.publish(HULL, 'ferry-hull', '3.0.0')
+  const signed = await registry.sign(3)
+  expect(signed.stdout).toContain('1 held')
+  await using upstream = await serveFolder(registry.public)
+  const mirror = await registry.mirror('mirror', upstream.url)
+  await expectExit(0, 'sync', '--mirror', mirror)
+  expect(await readFile(join(mirror, 'public/index', HULL), 'utf8')).toContain('"3.0.0"')
+  await expectExit(0, 'verify', '--mirror', mirror)
 })
 
 test('an upstream that dies in mid-sync holds nothing and publishes nothing; the next run goes on', {
