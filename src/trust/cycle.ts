@@ -1,6 +1,8 @@
 import { type Book, bookBytes, isClockDue, readBook, requireClock } from './book.ts'
 import type { ChainIo, KeptChain } from './chain-io.ts'
 import { DelegatedRoles } from './delegated.ts'
+import type { Delegation } from './delegations.ts'
+import { enumerate } from './enumerate.ts'
 import { openEnvelope } from './envelope.ts'
 import { requireNoneOlder, requireNotOlder } from './floors.ts'
 import type { Freshness } from './freshness.ts'
@@ -11,8 +13,20 @@ import { type Root, readRoot } from './root.ts'
 import { isRotated } from './rotation.ts'
 import { type Found, search } from './search.ts'
 import { readSnapshot, readTimestamp } from './snapshot.ts'
-import { readTargets } from './targets.ts'
+import { readTargets, type Targets } from './targets.ts'
 import { TrustedSet, unlessRefused } from './trusted.ts'
+
+/** Does the work for each item, as many at once as it likes; results in the order of the items. */
+export type EachOf = <Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+) => Promise<readonly Result[]>
+
+const inTurn: EachOf = async (items, work) => {
+  const results = []
+  for (const item of items) results.push(await work(item))
+  return results
+}
 
 /**
  * The client workflow of TUF 1.0.34, section 5, for the four top-level roles. Nothing changed: two
@@ -67,6 +81,16 @@ export class Cycle {
     let step = steps.next()
     while (!step.done) step = steps.next(await this.#delegated.load(step.value))
     return step.value
+  }
+
+  /** All targets that are wanted, after `refresh`; `eachOf` says how many roles are asked for at once. */
+  async enumerate(
+    isWanted: (path: string) => boolean,
+    eachOf: EachOf = inTurn,
+  ): Promise<ReadonlyMap<string, Found>> {
+    const load = (delegations: readonly Delegation[]): Promise<readonly Targets[]> =>
+      eachOf(delegations, delegation => this.#delegated.load(delegation))
+    return await enumerate(this.trusted.targets, load, isWanted)
   }
 
   /** TUF 5.3: one root after the other, each kept at once, until there is none. */
