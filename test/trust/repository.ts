@@ -127,6 +127,7 @@ export class Repository {
   ): void {
     const from = this.#role(delegator)
     from['delegations'] ??= { keys: {}, roles: [] }
+    from['delegations'].roles ??= []
     Object.assign(from['delegations'].keys, keysOf(signers))
     const paths = how['path_hash_prefixes'] === undefined ? { paths: ['*', '*/*', '*/*/*'] } : {}
     from['delegations'].roles.push({
