@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -23,16 +24,28 @@ const ONLINE = ['targets', 'snapshot', 'timestamp']
 
 let registry: Registry
 let upstream: LoopbackUpstream
+/** A site of its own, made with all keys at hand. */
+let site: Site
+/** A mirror that has synced; each test signs a copy. */
+let healthy: string
 
 beforeAll(async () => {
   registry = await Registry.make()
   upstream = await serveFolder(registry.public)
+  healthy = await registry.mirror('healthy', upstream.url)
+  await expectExit(0, 'sync', '--mirror', healthy)
+  site = await Site.make(registry.at('site-keys'))
 }, timeout)
 
 afterAll(async () => {
   await upstream[Symbol.asyncDispose]()
   await registry[Symbol.asyncDispose]()
 })
+
+function copy(name: string): string {
+  cpSync(healthy, registry.at(name), { recursive: true })
+  return registry.at(name)
+}
 
 /** A file on somebody's machine. */
 function at(who: string, name: string): string {
@@ -77,8 +90,7 @@ test('a quorum founds a root, rotates it, and those below follow', { timeout }, 
     await keyOf(who)
     carry(`${who}.pub.json`, who, 'desk')
   }
-  const mirror = await registry.mirror('mirror', upstream.url)
-  await expectExit(0, 'sync', '--mirror', mirror)
+  const mirror = copy('mirror')
   mkdirSync(join(mirror, 'keys'))
   const online = ONLINE.flatMap(role => {
     const file = at('site', `${role}.key`)
@@ -174,12 +186,10 @@ test('a quorum founds a root, rotates it, and those below follow', { timeout }, 
   const status = (await expectExit(0, 'status', '--mirror', below, '--json')).json()
   expect(JSON.stringify(status)).toContain('"timestamp":2')
   await expectExit(0, 'verify', '--mirror', below)
-  const strange = await Site.make(registry.at('strange-site'))
-  await refused(64, /does not follow root 2/, 'sign', '--mirror', mirror, '--root', strange.root)
+  await refused(64, /does not follow root 2/, 'sign', '--mirror', mirror, '--root', site.root)
 })
 
 test('root draft says what is wrong with what it is given', { timeout }, async () => {
-  const site = await Site.make(registry.at('other-site'))
   const out = at('desk', 'x.root.draft.json')
   const draft = (...options: string[]): string[] => ['root', 'draft', ...options, '--out', out]
   await refused(64, /either --from FILE/, ...draft())
@@ -220,9 +230,7 @@ test('root draft says what is wrong with what it is given', { timeout }, async (
 })
 
 test('a program signs, and what it answers counts only if it verifies', { timeout }, async () => {
-  const site = await Site.make(registry.at('exec-site'))
-  const mirror = await registry.mirror('exec', upstream.url)
-  await expectExit(0, 'sync', '--mirror', mirror)
+  const mirror = copy('exec')
   const program = at('exec-site', 'sign-it')
   const script = (answer: string): void => {
     writeFileSync(program, `#!${process.execPath}\n${answer}\n`)
@@ -239,8 +247,7 @@ test('a program signs, and what it answers counts only if it verifies', { timeou
   await expectExit(0, 'sign', '--mirror', mirror, '--root', site.root)
   await expectExit(0, 'verify', '--mirror', mirror)
 
-  const other = await registry.mirror('exec-other', upstream.url)
-  await expectExit(0, 'sync', '--mirror', other)
+  const other = copy('exec-other')
   site.configure(other, { timestamp: `exec:${program}` })
   const sign = ['sign', '--mirror', other, '--root', site.root]
   script(good(site.key('snapshot')))
@@ -286,7 +293,6 @@ test.skipIf(!hasScript)(
     expect(made.exit).toBe(0)
     writeFileSync(at('typed', 'passphrase'), 'one two three\n')
     const root = ['root', 'new', at('typed', '1.root.json'), '--key', file, '--threshold', '1']
-    const site = await Site.make(registry.at('typed-site'))
     const online = ONLINE.flatMap(role => [`--${role}`, site.key(role)])
     await refused(64, /does not open it/, ...root, ...online, ...passphrase('alice'))
     await expectExit(0, ...root, ...online, ...passphrase('typed'))

@@ -10,7 +10,16 @@ import type { JsonObject } from '../../src/trust/json.ts'
 import { readKey } from '../../src/trust/key.ts'
 import { keyFile, openKeyFile, readPublicHalf } from '../../src/trust/key-file.ts'
 import { TrustedSet } from '../../src/trust/trusted.ts'
-import { ecdsaSigner, key, Repository, rsaSigner, type Signer, signedFile } from './repository.ts'
+import {
+  ecdsaSigner,
+  key,
+  keysOf,
+  Repository,
+  roleOf,
+  rsaSigner,
+  type Signer,
+  signedFile,
+} from './repository.ts'
 
 const RUNS = 10_000
 const timeout = 300_000
@@ -141,10 +150,26 @@ test('mutated metadata is refused, or means what it meant', { timeout }, () => {
 })
 
 test('whatever a good key signs is read or refused, never a crash', { timeout }, () => {
-  const value = fc.jsonValue({ maxDepth: 2, noUnicodeString: false })
-  const part = fc.oneof(
-    fc.constantFrom(undefined, 'targets', 1, '1.0.34', '2030-01-01T00:00:00Z', {}, [], null, true),
-    value,
+  const part = fc.constantFrom<unknown>(
+    ...[undefined, null, true, false, 0, 1, -1, 2 ** 53 - 1, '', 'targets', '1.0.34', '__proto__'],
+    ...[
+      '2030-01-01T00:00:00Z',
+      'ff'.repeat(32),
+      '../x',
+      'a\u0000b',
+      '💎',
+      ['*'],
+      ['0'],
+      [[]],
+      [null],
+    ],
+    ...[
+      {},
+      [],
+      { sha256: 'ff'.repeat(32) },
+      { constructor: {} },
+      { bit_length: 3, name_prefix: 'b' },
+    ],
   )
   const signed = fc.record({
     _type: part,
@@ -177,8 +202,15 @@ test('whatever a good key signs is read or refused, never a crash', { timeout },
     ),
   })
   const repository = new Repository()
+  // one that is quick to sign with
+  const signer = ecdsaSigner()
+  repository.rotate(root => {
+    root['keys'] = { ...root['keys'], ...keysOf([signer]) }
+    root['roles'].targets = roleOf([signer])
+  })
   const { files } = repository
   const trusted = new TrustedSet(files['1.root.json'] ?? new Uint8Array(), 'root')
+  trusted.updateRoot(files['2.root.json'] ?? new Uint8Array(), 'root')
   trusted.setTimestamp(trusted.readTimestamp(files['timestamp.json'] ?? new Uint8Array(), 't'))
   trusted.setSnapshot(trusted.readSnapshot(files['1.snapshot.json'] ?? new Uint8Array(), 's'))
   const right = {
@@ -195,7 +227,7 @@ test('whatever a good key signs is read or refused, never a crash', { timeout },
       for (const name of kept) mixed[name] = right[name as keyof typeof right]
       // what has no JSON text, as undefined and fractions in canonical form, is not for us to sign
       const clean = JSON.parse(JSON.stringify(mixed, integersOnly)) as object
-      const bytes = signedFile(clean, [key(4)])
+      const bytes = signedFile(clean, [signer])
       if (
         unlessRefused(() => trusted.readTargets(bytes, 'targets', { isKept: true })) !== undefined
       )
