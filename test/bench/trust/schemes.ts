@@ -45,7 +45,7 @@ export interface Scheme {
 }
 
 /** A scheme whose repository is nothing but TUF metadata. */
-export interface Classic extends Scheme {
+interface Classic extends Scheme {
   /** All metadata files as they are served now. */
   files(): Iterable<readonly [name: string, bytes: Uint8Array]>
 }
