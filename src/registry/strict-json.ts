@@ -14,10 +14,19 @@ interface Span {
   readonly end: number
 }
 
+/** A value of the outermost object. */
+export interface MemberSpan extends Span {
+  /**
+   * No white space in it, keys plain ASCII and ascending, nothing escaped but `"` and `\\`: with
+   * integers alone its bytes are its canonical form. False says nothing.
+   */
+  readonly isCanonical: boolean
+}
+
 export interface JsonShape {
   readonly kind: 'object' | 'array' | 'scalar'
   /** The values of the outermost object by their decoded keys; empty for the other kinds. */
-  readonly members: ReadonlyMap<string, Span>
+  readonly members: ReadonlyMap<string, MemberSpan>
 }
 
 export class JsonRefused extends MirrorError {
@@ -46,14 +55,21 @@ const [ARRAY, ARRAY_END, OBJECT, OBJECT_END, LOWER_E, UPPER_E, LOWER_U] = codes(
 const ESCAPES: ReadonlySet<number> = new Set(codes('"\\/bfnrt'))
 const LITERALS = new Map(['true', 'false', 'null'].map(word => [word.charCodeAt(0), word]))
 
+interface OpenObject {
+  readonly keys: Set<string>
+  last: string | undefined
+}
+
 class Scan {
   readonly #bytes: Buffer
   readonly #limits: JsonLimits
   /** What is open, outermost first: of an object the keys it has had, of an array nothing. */
-  readonly #open: (Set<string> | undefined)[] = []
-  readonly #members = new Map<string, Span>()
+  readonly #open: (OpenObject | undefined)[] = []
+  readonly #members = new Map<string, MemberSpan>()
   /** The outermost object's member whose value is being read. */
   #member: { readonly key: string; readonly start: number } | undefined
+  /** Of the outermost object's member that is being read, as far as it was read. */
+  #isCanonical = false
   #at = 0
 
   constructor(bytes: Uint8Array, limits: JsonLimits) {
@@ -87,7 +103,7 @@ class Scan {
     if (this.#open.length >= this.#limits.depthMax) {
       throw this.#refused(`nested deeper than ${this.#limits.depthMax}`)
     }
-    this.#open.push(isObject ? new Set() : undefined)
+    this.#open.push(isObject ? { keys: new Set(), last: undefined } : undefined)
     this.#at += 1
     if (this.#skipSpace() === (isObject ? OBJECT_END : ARRAY_END)) return this.#next()
     if (isObject) this.#key()
@@ -121,18 +137,25 @@ class Scan {
     const key = isPlain
       ? this.#bytes.toString('latin1', start + 1, this.#at - 1)
       : (JSON.parse(this.#bytes.toString('utf8', start, this.#at)) as string)
-    const keys = this.#open.at(-1)
-    if (keys?.has(key)) throw this.#refused('a key given twice', start)
-    keys?.add(key)
+    const open = this.#open.at(-1)
+    if (open?.keys.has(key)) throw this.#refused('a key given twice', start)
+    if (open !== undefined) {
+      if (!isPlain || (open.last !== undefined && open.last > key)) this.#isCanonical = false
+      open.keys.add(key)
+      open.last = key
+    }
     if (this.#skipSpace() !== COLON) throw this.#unexpected()
     this.#at += 1
     this.#skipSpace()
-    if (this.#open.length === 1) this.#member = { key, start: this.#at }
+    if (this.#open.length > 1) return
+    this.#member = { key, start: this.#at }
+    this.#isCanonical = true
   }
 
   #endMember(): void {
     if (this.#member === undefined) return
-    this.#members.set(this.#member.key, { start: this.#member.start, end: this.#at })
+    const { key, start } = this.#member
+    this.#members.set(key, { start, end: this.#at, isCanonical: this.#isCanonical })
     this.#member = undefined
   }
 
@@ -168,6 +191,7 @@ class Scan {
   #escape(): void {
     const start = this.#at
     const letter = this.#bytes[start + 1] ?? END
+    if (letter !== QUOTE && letter !== BACKSLASH) this.#isCanonical = false
     if (letter !== LOWER_U) {
       this.#at += 1
       if (!ESCAPES.has(letter)) throw this.#unexpected()
@@ -256,6 +280,7 @@ class Scan {
   #skipSpace(): number {
     let byte = this.#peek()
     while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) {
+      this.#isCanonical = false
       this.#at += 1
       byte = this.#peek()
     }

@@ -35,6 +35,7 @@ export interface Envelope {
  */
 export function openEnvelope(bytes: Uint8Array, file: string): Envelope {
   const { members } = scanned(bytes, file)
+  const span = members.get('signed')
   const parsed = (name: string): Json | undefined => {
     const span = members.get(name)
     if (span === undefined) return undefined
@@ -42,7 +43,10 @@ export function openEnvelope(bytes: Uint8Array, file: string): Envelope {
   }
   const signed = asObject(parsed('signed'), `${file}: signed`)
   const signatures = readSignatures(parsed('signatures'), `${file}: signatures`)
-  return { file, bytes, signed, canonical: canonicalJson(signed), signatures }
+  // of large files to write the canonical form costs more than all the rest
+  const isCanonical = span?.isCanonical === true
+  const canonical = isCanonical ? bytes.subarray(span.start, span.end) : canonicalJson(signed)
+  return { file, bytes, signed, canonical, signatures }
 }
 
 /** The hash of what is signed: people compare it by voice, and equal ones have equal content. */
