@@ -1,6 +1,8 @@
 import { MirrorError } from '../error.ts'
 import { parseCrateName } from '../registry/crate-name.ts'
+import { indexPath } from '../registry/sparse-path.ts'
 import { parseVersion } from '../registry/version.ts'
+import { readPublished } from '../store/snapshot.ts'
 import type { ChainWalk } from '../sync/chain-walk.ts'
 import { Progress } from '../sync/run.ts'
 import { type Target, verify } from '../sync/verify.ts'
@@ -55,7 +57,7 @@ export async function verifyCommand(
   }
   const faults = findings.filter(isFault)
   if (faults.length === 0 || !options.repair) {
-    const walks = faults.length === 0 ? walksOf(mirror.root, target) : []
+    const walks = faults.length === 0 ? walksOf(context, mirror.root, target) : []
     if (proof !== undefined) await writeProof(context, proof, walks)
     return concluded(context, { faults, mended: 0, left: faults, walks })
   }
@@ -80,12 +82,17 @@ function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {
   }
 }
 
-/** Versions that are withdrawn, and mirrors that only observe, have no way to show. */
-function walksOf(root: string, target: Target): readonly ChainWalk[] {
+/** What only is observed has no way to show, and that of a held crate ends where its new file is missing. */
+function walksOf({ out }: Context, root: string, target: Target): readonly ChainWalk[] {
   if (target.kind !== 'crates') return []
+  const held = readPublished(root)?.held ?? {}
   return target.crates.flatMap(({ name, version }) => {
-    const walk = version && walkOf(root, { crate: name, version })
-    return walk === undefined ? [] : [walk]
+    if (version === undefined) return []
+    if (held[indexPath(name)] !== undefined) {
+      out.say(`warning: ${name} is held: what is here is older than what is signed`)
+      return []
+    }
+    return walkOf(root, { crate: name, version }) ?? []
   })
 }
 

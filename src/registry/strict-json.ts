@@ -15,7 +15,7 @@ interface Span {
 }
 
 /** A value of the outermost object. */
-export interface MemberSpan extends Span {
+interface MemberSpan extends Span {
   /**
    * No white space in it, keys plain ASCII and ascending, nothing escaped but `"` and `\\`: with
    * integers alone its bytes are its canonical form. False says nothing.

@@ -1,4 +1,6 @@
+import { canonicalJson } from './canonical.ts'
 import type { Instant } from './instant.ts'
+import { asObject, type Json, type JsonObject, member } from './json.ts'
 import type { Role } from './role.ts'
 import type { RootStep } from './root-step.ts'
 import { ONLINE_ROLES } from './sign.ts'
@@ -8,7 +10,7 @@ export interface RootChange {
   readonly version: number
   readonly expires: { readonly before: Instant | undefined; readonly after: Instant }
   readonly roles: readonly RoleChange[]
-  /** Other members of the root that are new, gone or different. */
+  /** Other members and roles of the root that are new, gone or different. */
   readonly otherMembers: readonly string[]
 }
 
@@ -22,12 +24,13 @@ interface RoleChange {
 }
 
 const NOBODY: Pick<Role, 'keys'> = { keys: new Map() }
-const KNOWN = new Set(['_type', 'spec_version', 'version', 'expires', 'keys', 'roles'])
+const KNOWN = new Set(['_type', 'version', 'expires', 'keys', 'roles'])
+const TOLD: ReadonlySet<string> = new Set(['root', ...ONLINE_ROLES])
 
 /** `before` is what the previous root signed. */
 export function rootChange(
   { draft, next, previous }: RootStep,
-  before: Readonly<Record<string, unknown>> = {},
+  before: JsonObject = {},
 ): RootChange {
   const roles = (['root', ...ONLINE_ROLES] as const).map(role => {
     const [old, now] = [previous?.roles[role] ?? NOBODY, next.roles[role]]
@@ -41,13 +44,23 @@ export function rootChange(
       keys: ids.length,
     }
   })
-  const names = new Set([...Object.keys(before), ...Object.keys(draft.signed)])
-  const differs = (name: string): boolean =>
-    JSON.stringify(before[name]) !== JSON.stringify(draft.signed[name])
+  const [old, now] = [flat(before), flat(draft.signed)]
+  const names = new Set([...old.keys(), ...now.keys()])
   return {
     version: next.version,
     expires: { before: previous?.expires, after: next.expires },
     roles,
-    otherMembers: [...names].filter(name => !KNOWN.has(name) && differs(name)).sort(),
+    otherMembers: [...names].filter(name => old.get(name) !== now.get(name)).sort(),
   }
 }
+
+/** What is told nowhere else, each as its text: members of the root, and roles as `role NAME`. */
+function flat(signed: JsonObject): ReadonlyMap<string, string> {
+  const members = Object.entries(signed).filter(([name]) => !KNOWN.has(name))
+  const roles = Object.entries(asObject(member(signed, 'roles') ?? {}, 'roles'))
+    .filter(([name]) => !TOLD.has(name))
+    .map(([name, role]) => [`role ${name}`, role] as const)
+  return new Map([...members, ...roles].map(([name, value]) => [name, text(value)]))
+}
+
+const text = (value: Json): string => Buffer.from(canonicalJson(value)).toString()

@@ -109,6 +109,8 @@ test('an artifact that is refused and one with wrong bytes hold their two crates
   expect(reasons[DECK]?.reason).toContain('where the index says')
   const said = await expectExit(0, 'status', '--mirror', mirror)
   expect(said.stdout).toContain(`held       ${HULL}`)
+  const verified = await expectExit(0, 'verify', 'ferry-hull@1.0.0', '--mirror', mirror)
+  expect(verified.stderr).toContain('ferry-hull is held')
 
   // upstream moves on while they are held, and removes one of them
   await rm(registry.at(`plain/index/${DECK}`))

@@ -16,6 +16,7 @@ import {
 import { openEnvelope } from '../../src/trust/envelope.ts'
 import { parseInstant } from '../../src/trust/instant.ts'
 import { signingKey } from '../../src/trust/key-file.ts'
+import { rootChange } from '../../src/trust/root-change.ts'
 import { merged, requireSignable, rootStep } from '../../src/trust/root-step.ts'
 import { type RootText, rootSigned } from '../../src/trust/root-text.ts'
 import { signTree } from '../../src/trust/sign.ts'
@@ -212,6 +213,25 @@ describe('five of nine', () => {
     expect(merge(drafted(lowered, second.bytes), second.bytes, PEOPLE.slice(4)).isWhole).toBe(false)
     expect(merge(drafted(lowered, second.bytes), second.bytes, PEOPLE.slice(2)).isWhole).toBe(true)
   })
+})
+
+test('what this version knows nothing of is kept, and told where it changes', () => {
+  const first = founded()
+  const { signed } = openEnvelope(first, 'first')
+  const mirrors = { keyids: [key(50).keyid], threshold: 1 }
+  const roles = { ...(signed['roles'] as object), mirrors }
+  const keys = { ...(signed['keys'] as object), [key(50).keyid]: key(50).public }
+  const before = { ...signed, roles, keys, note: 'kept' } as typeof signed
+  const next = rootSigned({ ...FIRST, version: 2 }, before)
+  expect(next).toMatchObject({ note: 'kept', roles: { mirrors }, keys: { [key(50).keyid]: {} } })
+  const draft = { version: 2, before: undefined, signed: next, owners: new Map() }
+  const step = rootStep(
+    { ...draft, version: 1, signed: { ...next, version: 1 } },
+    'draft',
+    undefined,
+  )
+  expect(rootChange(step, before).otherMembers).toEqual([])
+  expect(rootChange(step, signed).otherMembers).toEqual(['note', 'role mirrors'])
 })
 
 describe('48: what no step takes', () => {
