@@ -1,9 +1,5 @@
 import { type Command, Option } from 'commander'
 import { duration, size, wholeNumber } from './amounts.ts'
-import { bundleExportCommand, bundlePlanCommand } from './bundle-export.ts'
-import { bundleImportCommand } from './bundle-import.ts'
-import { bundleInfoCommand, bundleVerifyCommand } from './bundle-verify.ts'
-import { bundleWatchCommand } from './bundle-watch.ts'
 import type { Context } from './context.ts'
 import { documented } from './help.ts'
 
@@ -17,7 +13,9 @@ export function addBundleCommands(
     does: 'say what an export would write: volumes, media, bytes, time; writes nothing',
     example: 'crateferry bundle plan --preset dvd --mirror mirror',
     exits: [0, 3, 4, 10, 11, 12, 16, 20, 21, 64],
-  }).action(options => run(c => bundlePlanCommand(c, options))())
+  }).action(options =>
+    run(async c => (await import('./bundle-export.ts')).bundlePlanCommand(c, options))(),
+  )
 
   documented(withWish(bundle.command('export')), {
     does: 'write the published state, or what leads to it from another one, onto media',
@@ -31,7 +29,9 @@ export function addBundleCommands(
     .option('--volumes <list>', 'with --again: which, as crates-00017,crates-00018')
     .option('--no-readback', 'do not read back what was written, and do not say so')
     .option('--dry-run', 'stop before anything is written')
-    .action(options => run(c => bundleExportCommand(c, options))())
+    .action(options =>
+      run(async c => (await import('./bundle-export.ts')).bundleExportCommand(c, options))(),
+    )
 
   documented(bundle.command('verify <folders...>'), {
     does: 'read every byte of bags where they lie, with only a root',
@@ -41,13 +41,19 @@ export function addBundleCommands(
     .option('--root <file>', 'a root you trust; without it only integrity and form are checked')
     .option('--whole', 'every volume of the plan must be there')
     .option('--max-staleness <d>', 'refuse metadata that is longer past its end', duration)
-    .action((folders, options) => run(c => bundleVerifyCommand(c, folders, options))())
+    .action((folders, options) =>
+      run(async c =>
+        (await import('./bundle-verify.ts')).bundleVerifyCommand(c, folders, options),
+      )(),
+    )
 
   documented(bundle.command('info <place>'), {
     does: 'show plan, media and dates of a medium, a bag or a bundle.json; nothing is verified',
     example: 'crateferry bundle info /media/stick',
     exits: [0, 10, 16, 21, 64],
-  }).action(place => run(c => bundleInfoCommand(c, place))())
+  }).action(place =>
+    run(async c => (await import('./bundle-verify.ts')).bundleInfoCommand(c, place))(),
+  )
 
   documented(bundle.command('import [folders...]'), {
     does: 'take what a courier brought: verified from the pinned root down, published whole or not yet',
@@ -64,10 +70,10 @@ export function addBundleCommands(
     .option('--receipt-to-medium', 'put receipt and want-list into the folders given as well')
     .option('--watch', 'take what arrives in these folders and those of [bundle], until stopped')
     .action((folders, { watch: isWatching, ...options }) =>
-      run(c =>
+      run(async c =>
         isWatching === true
-          ? bundleWatchCommand(c, folders)
-          : bundleImportCommand(c, folders, options),
+          ? (await import('./bundle-watch.ts')).bundleWatchCommand(c, folders)
+          : (await import('./bundle-import.ts')).bundleImportCommand(c, folders, options),
       )(),
     )
 }

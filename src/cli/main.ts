@@ -1,27 +1,12 @@
 import { Command, CommanderError, Option } from 'commander'
-import { adoptCommand } from './adopt.ts'
 import { wholeNumber } from './amounts.ts'
 import { addBundleCommands } from './bundle.ts'
-import { cargoConfigCommand } from './cargo-config.ts'
 import { type Context, type GlobalOptions, Output, VERSION } from './context.ts'
-import { ctlCommand } from './ctl.ts'
-import { daemonCommand } from './daemon.ts'
-import { demoCommand } from './demo.ts'
-import { doctorCommand } from './doctor.ts'
 import { documented, exitCodesText } from './help.ts'
-import { initCommand } from './init.ts'
-import { pruneCommand } from './prune.ts'
 import { EXIT, EXIT_WORDS, failure } from './report.ts'
-import { runsCommand } from './runs.ts'
-import { serveCommand } from './serve.ts'
 import { addShellCommands } from './shell-commands.ts'
 import { stopOnSignals } from './signals.ts'
 import { addSigningCommands } from './signing-commands.ts'
-import { statusCommand } from './status.ts'
-import { syncCommand } from './sync.ts'
-import { upstreamCommand } from './upstream.ts'
-import { verifyCommand } from './verify.ts'
-import { withdrawCommand } from './withdraw.ts'
 
 /** What an operator types. Sets the exit code; nothing else in the program ends the process. */
 export async function main(): Promise<void> {
@@ -89,7 +74,7 @@ function addCommands(program: Command, context: () => Context): void {
     does: 'show it all on this machine: sign, mirror, verify, serve, build',
     example: 'crateferry demo',
     exits: [0, 3, 4, 20, 21],
-  }).action(run(demoCommand))
+  }).action(run(async c => (await import('./demo.ts')).demoCommand(c)))
 
   documented(program.command('init <dir>'), {
     does: 'make a mirror directory, with a pinned root or of an upstream that signs nothing',
@@ -106,7 +91,9 @@ function addCommands(program: Command, context: () => Context): void {
     .option('--contact <text>', 'a mail address or URL to reach you, sent in the User-Agent')
     .option('--token-file <file>', 'a file with the token that the upstream asks for')
     .option('--allow-host <host...>', "with --observed: hosts that the index's downloads may be on")
-    .action((dir, options) => run(c => initCommand(c, dir, options))())
+    .action((dir, options) =>
+      run(async c => (await import('./init.ts')).initCommand(c, dir, options))(),
+    )
 
   documented(program.command('sync'), {
     does: 'bring the mirror to the newest snapshot: whatever is due, once',
@@ -121,20 +108,20 @@ function addCommands(program: Command, context: () => Context): void {
     .option('--accept-changed <crate...>', 'let a published checksum of these crates change')
     .option('--accept-clock', 'go on though the clock is behind what was seen before')
     .addOption(new Option('--reason <text>', 'why; recorded with each --accept option'))
-    .action(options => run(c => syncCommand(c, options))())
+    .action(options => run(async c => (await import('./sync.ts')).syncCommand(c, options))())
 
   documented(program.command('adopt <dir>'), {
     does: "copy the crates of another tool's directory, so that a sync need not fetch them",
     example:
       'crateferry adopt /srv/panamax/crates --mirror mirror && crateferry sync --mirror mirror',
     exits: [0, 3, 10, 20, 21, 30, 64],
-  }).action(dir => run(c => adoptCommand(c, dir))())
+  }).action(dir => run(async c => (await import('./adopt.ts')).adoptCommand(c, dir))())
 
   documented(program.command('status'), {
     does: 'show what is published, its age and trust, and what waits with which reason',
     example: 'crateferry status --mirror mirror --json',
     exits: [0, 4, 10, 21, 64],
-  }).action(run(statusCommand))
+  }).action(run(async c => (await import('./status.ts')).statusCommand(c)))
 
   documented(program.command('verify [crates...]'), {
     does: 'read the mirror back and name every fault; of crates (CRATE or CRATE@VERSION) only theirs',
@@ -149,7 +136,9 @@ function addCommands(program: Command, context: () => Context): void {
     .option('--root <file>', 'with --with-proof: the root that you trust')
     .option('--index', 'the chain, the tree and the index files, no artifacts')
     .option('--repair', 'fetch what is wrong again, move what does not belong to evidence/')
-    .action((crates, options) => run(c => verifyCommand(c, crates, options))())
+    .action((crates, options) =>
+      run(async c => (await import('./verify.ts')).verifyCommand(c, crates, options))(),
+    )
 
   documented(program.command('prune'), {
     does: 'remove what no kept snapshot, signed tree, path or held crate names',
@@ -158,7 +147,7 @@ function addCommands(program: Command, context: () => Context): void {
   })
     .option('--dry-run', 'say what would go, and remove nothing')
     .option('--yes', 'let more than a tenth of the artifacts go')
-    .action(options => run(c => pruneCommand(c, options))())
+    .action(options => run(async c => (await import('./prune.ts')).pruneCommand(c, options))())
 
   documented(program.command('withdraw <versions...>'), {
     does: 'take artifacts (CRATE@VERSION) away for good, whatever the index says, or give them back',
@@ -167,7 +156,9 @@ function addCommands(program: Command, context: () => Context): void {
   })
     .requiredOption('--reason <text>', 'why; recorded, shown by status and told to whoever asks')
     .option('--restore', 'give the artifacts their names back')
-    .action((versions, options) => run(c => withdrawCommand(c, versions, options))())
+    .action((versions, options) =>
+      run(async c => (await import('./withdraw.ts')).withdrawCommand(c, versions, options))(),
+    )
 
   documented(program.command('serve'), {
     does: 'serve the mirror to cargo and to other mirrors, until it is stopped',
@@ -175,7 +166,7 @@ function addCommands(program: Command, context: () => Context): void {
     exits: [0, 10, 21, 64],
   })
     .option('--listen <address:port>', 'where to listen; else serve.listen of its configuration')
-    .action(options => run(c => serveCommand(c, options))())
+    .action(options => run(async c => (await import('./serve.ts')).serveCommand(c, options))())
 
   documented(program.command('daemon'), {
     does: 'keep the mirror: sync on schedule, take what arrives, serve, until it is stopped',
@@ -183,13 +174,13 @@ function addCommands(program: Command, context: () => Context): void {
     exits: [0, 10, 21, 30, 64],
   })
     .option('--listen <address:port>', 'where to listen; else serve.listen of its configuration')
-    .action(options => run(c => daemonCommand(c, options))())
+    .action(options => run(async c => (await import('./daemon.ts')).daemonCommand(c, options))())
 
   documented(program.command('ctl <verb>'), {
     does: 'ask the running daemon: sync-now, pause, resume, reload, runs, status',
     example: 'crateferry ctl sync-now --mirror /srv/crateferry',
     exits: [0, 10, 21, 64],
-  }).action(verb => run(c => ctlCommand(c, verb))())
+  }).action(verb => run(async c => (await import('./ctl.ts')).ctlCommand(c, verb))())
 
   documented(program.command('runs'), {
     does: 'show what ran lately and how it ended, the newest last',
@@ -197,13 +188,13 @@ function addCommands(program: Command, context: () => Context): void {
     exits: [0, 10, 21, 64],
   })
     .option('--last <n>', 'so many runs; else 20', wholeNumber)
-    .action(options => run(c => runsCommand(c, options))())
+    .action(options => run(async c => (await import('./runs.ts')).runsCommand(c, options))())
 
   documented(program.command('doctor'), {
     does: 'look at all that a mirror needs, and let a real cargo fetch from it',
     example: 'crateferry doctor --mirror mirror',
     exits: [0, 3, 4, 10, 15, 16, 20, 21, 64],
-  }).action(run(doctorCommand))
+  }).action(run(async c => (await import('./doctor.ts')).doctorCommand(c)))
 
   documented(program.command('cargo-config'), {
     does: "print the config.toml that makes a client's cargo use the mirror",
@@ -211,7 +202,9 @@ function addCommands(program: Command, context: () => Context): void {
     exits: [0, 10, 64],
   })
     .option('--url <url>', "the mirror's URL; else serve.url of its configuration")
-    .action(options => run(c => cargoConfigCommand(c, options))())
+    .action(options =>
+      run(async c => (await import('./cargo-config.ts')).cargoConfigCommand(c, options))(),
+    )
 
   documented(program.command('upstream <dir>'), {
     does: 'turn a plain directory of crates and index files into a signed static repository',
@@ -220,7 +213,9 @@ function addCommands(program: Command, context: () => Context): void {
   })
     .requiredOption('--from <dir>', 'the plain directory: index/ and crates/')
     .option('--keys <dir>', 'where the keys are, made on the first run; else DIR.keys')
-    .action((dir, options) => run(c => upstreamCommand(c, dir, options))())
+    .action((dir, options) =>
+      run(async c => (await import('./upstream.ts')).upstreamCommand(c, dir, options))(),
+    )
 
   addShellCommands(program, run)
   addSigningCommands(program, run)

@@ -97,9 +97,10 @@ async function ask(prompt: string): Promise<string> {
       else typed += character
     }
   }
-  stderr.write(prompt)
+  // before the prompt: who types at once must not be shown
   stdin.setRawMode(true)
   stdin.setEncoding('utf8').on('data', onText).resume()
+  stderr.write(prompt)
   try {
     return await promise
   } finally {

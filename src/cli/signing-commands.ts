@@ -2,15 +2,6 @@ import type { Command } from 'commander'
 import { wholeNumber } from './amounts.ts'
 import type { Context } from './context.ts'
 import { documented } from './help.ts'
-import { keyNewCommand, keyShowCommand } from './key.ts'
-import { rootNewCommand } from './root.ts'
-import { rootDraftCommand } from './root-draft.ts'
-import { rootMergeCommand } from './root-merge.ts'
-import { rootReviewCommand } from './root-review.ts'
-import { rootShowCommand } from './root-show.ts'
-import { rootSignCommand } from './root-sign.ts'
-import { signCommand } from './sign.ts'
-import { trustResetCommand } from './trust-reset.ts'
 
 type Run = (work: (context: Context) => Promise<number>) => () => Promise<void>
 
@@ -28,7 +19,9 @@ export function addSigningCommands(program: Command, run: Run): void {
   })
     .requiredOption('--fingerprint <hex>', 'SHA-256 of the pinned root, as status shows it')
     .requiredOption('--reason <text>', 'why; recorded and shown by status')
-    .action(options => run(c => trustResetCommand(c, options))())
+    .action(options =>
+      run(async c => (await import('./trust-reset.ts')).trustResetCommand(c, options))(),
+    )
 
   documented(program.command('sign'), {
     does: "sign the published tree with the site's own keys, into public/site",
@@ -36,7 +29,7 @@ export function addSigningCommands(program: Command, run: Run): void {
     exits: [0, 3, 4, 10, 11, 12, 16, 20, 21, 30, 64],
   })
     .option('--root <file>', "the site's first root, or the one that follows the one it has")
-    .action(options => run(c => signCommand(c, options))())
+    .action(options => run(async c => (await import('./sign.ts')).signCommand(c, options))())
 }
 
 function addKeyCommands(program: Command, run: Run): void {
@@ -50,12 +43,14 @@ function addKeyCommands(program: Command, run: Run): void {
   })
     .option('--owner <name>', 'whose key it is; people see it beside the key id')
     .option('--insecure-plaintext', 'no passphrase: whoever reads the file can sign')
-    .action((file, options) => run(c => keyNewCommand(c, file, options))())
+    .action((file, options) =>
+      run(async c => (await import('./key.ts')).keyNewCommand(c, file, options))(),
+    )
   documented(key.command('show <file>'), {
     does: 'print key id and public key, of a key file, a public half, or a public key in PEM',
     example: 'crateferry --json key show smartcard.pem > smartcard.pub.json',
     exits: [0, 16, 64],
-  }).action(file => run(c => keyShowCommand(c, file))())
+  }).action(file => run(async c => (await import('./key.ts')).keyShowCommand(c, file))())
 }
 
 function addRootCommands(program: Command, run: Run): void {
@@ -72,7 +67,9 @@ function addRootCommands(program: Command, run: Run): void {
     .requiredOption('--targets <file>', 'the key that names the tree: its key file or public half')
     .requiredOption('--snapshot <file>', 'the key for snapshot.json')
     .requiredOption('--timestamp <file>', 'the key for timestamp.json')
-    .action((out, options) => run(c => rootNewCommand(c, out, options))())
+    .action((out, options) =>
+      run(async c => (await import('./root.ts')).rootNewCommand(c, out, options))(),
+    )
 
   documented(root.command('draft'), {
     does: 'write the next root, or a first one, for its members to review and sign',
@@ -93,14 +90,18 @@ function addRootCommands(program: Command, run: Run): void {
     )
     .option('--expires <days>', 'how long it is good for, in days', wholeNumber, 365)
     .requiredOption('--out <file>', 'the draft, a new file')
-    .action(options => run(c => rootDraftCommand(c, options))())
+    .action(options =>
+      run(async c => (await import('./root-draft.ts')).rootDraftCommand(c, options))(),
+    )
 
   const prev = ['--prev <file>', 'the root before; a first root has none'] as const
   documented(root.command('review <draft>').option(...prev), {
     does: 'say in words what a draft changes, and a digest to compare by voice',
     example: 'crateferry root review 6.root.draft.json --prev 5.root.json',
     exits: [0, 11, 16, 64],
-  }).action((draft, options) => run(c => rootReviewCommand(c, draft, options))())
+  }).action((draft, options) =>
+    run(async c => (await import('./root-review.ts')).rootReviewCommand(c, draft, options))(),
+  )
 
   documented(withPassphrase(root.command('sign <draft>').option(...prev)), {
     does: "write one member's signature of a draft, a small file",
@@ -110,7 +111,9 @@ function addRootCommands(program: Command, run: Run): void {
     .requiredOption('--key <key>', 'a key file, or exec:COMMAND for a program that signs')
     .option('--out <file>', 'where; else N.root.KEYID.sig.json')
     .option('--accept-single', 'sign though one key alone could sign the next root')
-    .action((draft, options) => run(c => rootSignCommand(c, draft, options))())
+    .action((draft, options) =>
+      run(async c => (await import('./root-sign.ts')).rootSignCommand(c, draft, options))(),
+    )
 
   documented(root.command('merge <draft>').option(...prev), {
     does: 'put a draft and its signatures together, once enough of old and new have signed',
@@ -121,13 +124,17 @@ function addRootCommands(program: Command, run: Run): void {
   })
     .requiredOption('--sig <file...>', 'the signatures')
     .requiredOption('--out <file>', 'the root, a new file')
-    .action((draft, options) => run(c => rootMergeCommand(c, draft, options))())
+    .action((draft, options) =>
+      run(async c => (await import('./root-merge.ts')).rootMergeCommand(c, draft, options))(),
+    )
 
   documented(root.command('show <root>').option(...prev), {
     does: 'say what a root says and who signed it, verified',
     example: 'crateferry root show 6.root.json --prev 5.root.json',
     exits: [0, 11, 16, 64],
-  }).action((file, options) => run(c => rootShowCommand(c, file, options))())
+  }).action((file, options) =>
+    run(async c => (await import('./root-show.ts')).rootShowCommand(c, file, options))(),
+  )
 }
 
 function withPassphrase(command: Command): Command {
