@@ -300,8 +300,10 @@ test.skipIf(!hasScript)(
     writeFileSync(at('typed', 'passphrase'), 'one two three\n')
     const root = ['root', 'new', at('typed', '1.root.json'), '--key', file, '--threshold', '1']
     const online = ONLINE.flatMap(role => [`--${role}`, site.key(role)])
-    await refused(64, /does not open it/, ...root, ...online, ...passphrase('alice'))
-    await expectExit(0, ...root, ...online, '--passphrase-file', at('typed', 'passphrase'))
+    writeFileSync(at('typed', 'wrong'), 'other words\n')
+    const words = (name: string): string[] => ['--passphrase-file', at('typed', name)]
+    await refused(64, /does not open it/, ...root, ...online, ...words('wrong'))
+    await expectExit(0, ...root, ...online, ...words('passphrase'))
     expect((await typed(['key', 'new', at('typed', 'c.key')], ['\x03'])).exit).toBe(64)
   },
 )
