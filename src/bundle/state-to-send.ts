@@ -2,13 +2,13 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
-import type { Chain } from '../store/chain-files.ts'
+import { type Chain, readChain } from '../store/chain-files.ts'
 import { tileFile } from '../store/layout.ts'
 import { readPublished, type Snapshot, shownTree } from '../store/snapshot.ts'
 import { SHOWN } from '../store/vouch.ts'
 import { ROOT } from '../tree/entry.ts'
 import { openEnvelope } from '../trust/envelope.ts'
-import { vouchedByKept } from '../trust/kept.ts'
+import { isClassic, vouchedByKept } from '../trust/kept.ts'
 import { readSnapshot, readTimestamp } from '../trust/snapshot.ts'
 import type { Vouched } from '../trust/vouched.ts'
 
@@ -33,7 +33,7 @@ export function stateToSend(root: string): StateToSend {
     throw new MirrorError('incomplete', `${root}: nothing is published yet; run sync`)
   }
   const { tree, entries } = { tree: shownTree(published).hash, entries: shownTree(published).count }
-  const chain = chainFor(published)
+  const chain = chainFor(root, published)
   const { files, vouched } = shownBy(root, chain)
   if (files === undefined || vouched?.tree !== tree) {
     const advice = 'sign it first (crateferry sign), so that who gets it can verify it'
@@ -54,8 +54,11 @@ export function stateToSend(root: string): StateToSend {
   }
 }
 
-function chainFor({ metadata, selected, pruned }: Snapshot): Chain {
+/** What a classic upstream signs is no tree, and media carry trees: then the site's own word counts. */
+function chainFor(root: string, { metadata, selected, pruned }: Snapshot): Chain {
   if (pruned !== undefined || metadata === null) return 'site'
+  const kept = readChain(root, 'upstream')
+  if (kept !== undefined && isClassic(kept)) return 'site'
   if (selected === undefined) return 'upstream'
   throw new MirrorError(
     'usage',

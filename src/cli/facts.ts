@@ -15,7 +15,7 @@ import { stamp } from '../sync/run.ts'
 import { type SelectionStatus, selectionStatus } from '../sync/selection-status.ts'
 import { type SiteStatement, siteStatement } from '../sync/show-site.ts'
 import { type Book, readBook } from '../trust/book.ts'
-import { vouchedByKept } from '../trust/kept.ts'
+import { stateByKept } from '../trust/kept.ts'
 import type { Vouched } from '../trust/vouched.ts'
 
 /** All that `status --json` tells. */
@@ -120,7 +120,7 @@ function shown({ n, at, tree, entries, metadata, pruned }: Snapshot): MirrorFact
 function expiresOf(root: string): Vouched['expires'] | undefined {
   try {
     const kept = readChain(root, 'upstream')
-    return kept && vouchedByKept(kept)?.expires
+    return kept && stateByKept(kept)?.expires
   } catch (error) {
     if (error instanceof MirrorError) return undefined
     throw error

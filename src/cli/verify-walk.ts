@@ -7,14 +7,15 @@ import type { Version } from '../registry/version.ts'
 import { readChain } from '../store/chain-files.ts'
 import { PUBLIC, TRUST } from '../store/layout.ts'
 import { type ChainWalk, walkChain } from '../sync/chain-walk.ts'
+import { isClassic } from '../trust/kept.ts'
 import type { Context } from './context.ts'
 import { readGiven } from './given-file.ts'
 import { claimedBy, readProof } from './proof-file.ts'
 import { walkFacts, walkInWords } from './told-walk.ts'
 
 /**
- * The way to one version along the chain that this mirror follows, else along its site's. Undefined:
- * nothing is signed here.
+ * The way to one version along the chain that this mirror follows, where that signs a tree, else along
+ * its site's. Undefined: no tree is signed here.
  */
 export function walkOf(
   mirrorRoot: string,
@@ -25,7 +26,7 @@ export function walkOf(
     ['site', 'site'],
   ] as const) {
     const kept = readChain(mirrorRoot, chain)
-    if (kept?.timestamp === undefined) continue
+    if (kept?.timestamp === undefined || isClassic(kept)) continue
     const pinned = kept.roots[0] ?? kept.root
     return walkChain(name => fileBelow(join(mirrorRoot, PUBLIC, name)), { pinned, folder }, wanted)
   }

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { discardFile } from './durable.ts'
+import { isDelegatedFile } from './file-names.ts'
 import { TRUST } from './layout.ts'
 import type { Writer } from './writer.ts'
 
@@ -16,6 +17,8 @@ export interface ChainFiles {
   readonly snapshot?: Uint8Array
   readonly targets?: Uint8Array
   readonly book?: Uint8Array
+  /** Delegated roles, by version and name. */
+  readonly delegated: (file: string) => Uint8Array | undefined
 }
 
 /** Undefined where no root was ever pinned. */
@@ -30,8 +33,13 @@ export function readChain(mirrorRoot: string, chain: Chain): ChainFiles | undefi
     const bytes = readIfThere(join(folder, `${role}.json`))
     if (bytes !== undefined) files[role] = bytes
   }
-  return { root, roots, ...files }
+  const delegated = (file: string): Uint8Array | undefined =>
+    readIfThere(join(folder, DELEGATED, file))
+  return { root, roots, ...files, delegated }
 }
+
+/** Below a chain's folder: the delegated roles of a classic repository, as `3.bin-2a.json`. */
+export const DELEGATED = 'delegated'
 
 /** The versions of the roots kept, ascending. */
 export function rootNumbers(chainFolder: string): number[] {
@@ -43,6 +51,15 @@ export function rootNumbers(chainFolder: string): number[] {
   }
   const numbers = names.flatMap(name => /^([1-9][0-9]{0,15})\.root\.json$/.exec(name)?.[1] ?? [])
   return numbers.map(Number).sort((a, b) => a - b)
+}
+
+/** The delegated roles kept; empty where the chain has none. */
+export function delegatedIn(chainFolder: string): string[] {
+  try {
+    return readdirSync(join(chainFolder, DELEGATED)).filter(isDelegatedFile).sort()
+  } catch {
+    return []
+  }
 }
 
 /** Keeps one file of the chain, durable when it resolves: the workflow goes on only then. */

@@ -40,6 +40,13 @@ export function parseNumbered(
   return { role, version: Number(version) }
 }
 
+/** `3.bin-2a.json`: version and percent-encoded name of a role that no root names. */
+export function isDelegatedFile(name: string): boolean {
+  return /^[1-9][0-9]{0,15}\.(?!(?:root|snapshot|targets)\.json$)[A-Za-z0-9._~%-]{1,200}\.json$/.test(
+    name,
+  )
+}
+
 /** The number of a snapshot by the name of its record. */
 export function parseSnapshotName(name: string): number | undefined {
   const n = /^([1-9][0-9]{0,15})\.json$/.exec(name)?.[1]

@@ -8,7 +8,7 @@ import { readRecord } from '../store/record.ts'
 import { isSnapshot, readNext, readPublished, type Snapshot, shownTree } from '../store/snapshot.ts'
 import { type Envelope, openEnvelope } from '../trust/envelope.ts'
 import { readSnapshot, readTimestamp } from '../trust/snapshot.ts'
-import { type IndexTree, indexTreeOf, readTargets } from '../trust/targets.ts'
+import { INDEX_TREE, indexTreeOf, readTargets } from '../trust/targets.ts'
 import { damaged } from './prune-damage.ts'
 import { entriesIn, readRegular } from './verify-files.ts'
 
@@ -29,7 +29,8 @@ interface ShownChain {
   readonly folder: string
   readonly snapshot: number
   readonly targets: number
-  readonly tree: Checksum
+  /** Undefined of a classic repository: the snapshots that followed it have its trees. */
+  readonly tree: Checksum | undefined
 }
 
 const DAY_MS = 86_400_000
@@ -43,7 +44,7 @@ export function keptOf(root: string, keeping: Keeping): Kept {
   const records = recordsIn(root)
   if (published === undefined && records.length > 0) throw damaged(PUBLISHED, 'is missing')
   const shown = [TUF, SITE].flatMap(folder => shownChain(root, folder) ?? [])
-  const signed = [...new Set([...shown.map(({ tree }) => tree), ...treesInTrust(root)])]
+  const signed = [...new Set([...shown.flatMap(({ tree }) => tree ?? []), ...treesInTrust(root)])]
 
   const numbers = new Set([...unexpired(records, keeping), ...newestOf(signed, records)])
   if (published !== undefined) numbers.add(published.n)
@@ -116,7 +117,7 @@ function shownChain(root: string, folder: string): ShownChain | undefined {
   const snapshot = timestamp.snapshot.version
   const { targets } = readMetadata(root, `${folder}/${snapshot}.snapshot.json`, readSnapshot)
   const file = `${folder}/${targets.version}.targets.json`
-  const { tree } = readMetadata(root, file, readIndexTree)
+  const tree = readMetadata(root, file, readTree)
   return { folder, snapshot, targets: targets.version, tree }
 }
 
@@ -124,16 +125,19 @@ function shownChain(root: string, folder: string): ShownChain | undefined {
 function treesInTrust(root: string): Checksum[] {
   const files = Object.values(TRUST).map(folder => `${folder}/targets.json`)
   const there = files.filter(file => existsSync(join(root, file)))
-  return there.map(file => readMetadata(root, file, readIndexTree).tree)
+  return there.flatMap(file => readMetadata(root, file, readTree) ?? [])
 }
 
-const readIndexTree = (envelope: Envelope): IndexTree => indexTreeOf(readTargets(envelope))
+function readTree(envelope: Envelope): Checksum | undefined {
+  const targets = readTargets(envelope)
+  return targets.targets.has(INDEX_TREE) ? indexTreeOf(targets).tree : undefined
+}
 
 /**
  * Whether the signatures count is not asked: it was when the file was written. A tree that damaged
  * bytes name stands beside that of another copy, and keeps more.
  */
-function readMetadata<Read>(
+export function readMetadata<Read>(
   root: string,
   file: string,
   reader: (envelope: Envelope) => Read,

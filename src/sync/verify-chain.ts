@@ -2,8 +2,9 @@ import type { Checksum } from '../registry/checksum.ts'
 import type { Chain } from '../store/chain-files.ts'
 import type { MetadataVersions } from '../store/snapshot.ts'
 import { instantOf } from '../trust/instant.ts'
-import { indexTreeOf } from '../trust/targets.ts'
+import { INDEX_TREE, indexTreeOf } from '../trust/targets.ts'
 import { ChainCopies, tried } from './chain-copies.ts'
+import { classicFindings } from './verify-classic.ts'
 import { type Fault, type Finding, fault, warning } from './verify-finding.ts'
 import { RoleFiles } from './verify-roles.ts'
 import { rootFindings } from './verify-roots.ts'
@@ -25,11 +26,11 @@ export interface ChainExpectation {
  * it names, which is returned. Expiry is told and no fault (TUF 5.3.10 and its kin are for those who
  * follow a chain).
  */
-export function* chainFindings(
+export async function* chainFindings(
   root: string,
   chain: Chain,
   { pinned, states, now }: ChainExpectation,
-): Generator<Finding, Checksum | undefined> {
+): AsyncGenerator<Finding, Checksum | undefined> {
   const copies = new ChainCopies(root, chain)
   const lastShown = states[0]?.metadata.root ?? rootsOnceSigned(copies)
   const roots = yield* rootFindings(copies, { pinned, lastShown })
@@ -40,7 +41,14 @@ export function* chainFindings(
     states.map(({ metadata }) => metadata),
   )
   const { timestamp, snapshot, targets } = yield* files.current()
-  const signed = targets && tried(() => indexTreeOf(targets).tree)
+  let signed = targets && tried(() => indexTreeOf(targets).tree)
+  if (chain === 'upstream' && targets !== undefined && !targets.targets.has(INDEX_TREE)) {
+    if (snapshot === undefined) return undefined
+    const { faults, tree, reason } = await classicFindings(copies, roots, { snapshot, targets })
+    yield* faults
+    if (tree === undefined && reason === undefined) return undefined
+    signed = { ...(tree !== undefined && { value: tree }), ...(reason !== undefined && { reason }) }
+  }
   const trees = states.map(state => state.tree)
   if (targets !== undefined && !isNamed(signed?.value, trees)) {
     const found = signed?.reason ?? `signs tree ${signed?.value}, but ${trees[0]} is published`

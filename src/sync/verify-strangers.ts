@@ -1,8 +1,10 @@
 import type { Dirent } from 'node:fs'
+import { join } from 'node:path'
 import { isChecksum } from '../registry/checksum.ts'
 import { parseIndexPath } from '../registry/sparse-path.ts'
+import { delegatedIn } from '../store/chain-files.ts'
 import { isTileFile, parseByHash } from '../store/file-names.ts'
-import { CONFIG_JSON, CRATES, INDEX, PUBLIC, SITE, TUF } from '../store/layout.ts'
+import { CONFIG_JSON, CRATES, INDEX, PUBLIC, SITE, TRUST, TUF } from '../store/layout.ts'
 import type { Expected } from './verify-expected.ts'
 import { entriesIn, type Files, oddity, prefixesIn } from './verify-files.ts'
 import { type Fault, fault } from './verify-finding.ts'
@@ -14,6 +16,8 @@ export class Strangers {
   readonly #expected: Expected
   readonly #files: Files
   readonly #judge: Judge
+  /** Roles of a classic repository, which are judged with their chain. */
+  readonly #delegated: ReadonlySet<string>
 
   constructor(
     root: string,
@@ -23,6 +27,7 @@ export class Strangers {
     this.#expected = given.expected
     this.#files = given.files
     this.#judge = given.judge
+    this.#delegated = new Set(delegatedIn(join(root, TRUST.upstream)))
   }
 
   async *inIndex(): AsyncGenerator<Fault> {
@@ -55,6 +60,7 @@ export class Strangers {
     for (const { file, entry } of this.#walk(TUF)) {
       const below = file.slice(TUF.length + 1)
       if (METADATA.test(below) && entry.isFile()) continue
+      if (this.#delegated.has(below) && entry.isFile()) continue
       const checksum = entry.name.slice(0, 64)
       const isTile = isTileFile(file) && isChecksum(checksum) && entry.isFile()
       if (!isTile) yield strange(file, entry)

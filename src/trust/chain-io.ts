@@ -6,7 +6,7 @@ export interface KeptChain {
   readonly snapshot?: Uint8Array
   readonly targets?: Uint8Array
   readonly book?: Uint8Array
-  /** Delegated roles by the name of their file. */
+  /** Delegated roles by the name of their file, with its version: `3.bin-2a.json`. */
   readonly delegated?: (file: string) => Uint8Array | undefined
 }
 

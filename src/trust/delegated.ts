@@ -46,8 +46,9 @@ export class DelegatedRoles {
   }
 
   async #have(delegation: Delegation, name: string, meta: MetaFile): Promise<Targets> {
-    const kept = this.#kept(name)
-    const file = this.#trusted.root.consistentSnapshot ? `${meta.version}.${name}` : name
+    const numbered = `${meta.version}.${name}`
+    const kept = this.#kept(numbered)
+    const file = this.#trusted.root.consistentSnapshot ? numbered : name
     const again =
       kept &&
       unlessRefused(() =>
@@ -64,7 +65,7 @@ export class DelegatedRoles {
     )
     if (stored !== undefined) await this.#intake.requireOneContent(targets, stored)
     this.#intake.requireFresh('targets', targets)
-    await this.#intake.io.keep(`delegated/${name}`, targets.bytes)
+    await this.#intake.io.keep(`delegated/${numbered}`, targets.bytes)
     return targets
   }
 }

@@ -1,15 +1,33 @@
 import type { KeptChain } from './chain-io.ts'
 import { openEnvelope } from './envelope.ts'
 import { type Root, readRoot } from './root.ts'
+import { INDEX_TREE, readTargets } from './targets.ts'
 import { requireThreshold } from './threshold.ts'
 import { TrustedSet } from './trusted.ts'
-import { type Vouched, vouchedBy } from './vouched.ts'
+import { type ChainState, stateOf, type Vouched, vouchedBy } from './vouched.ts'
 
 /**
  * What a chain that lies here whole vouches for, verified from its root down once more. Asks nobody,
  * and judges neither age nor floors: that is for whoever follows it. Undefined: nothing is signed.
  */
 export function vouchedByKept(kept: KeptChain): Omit<Vouched, 'warnings'> | undefined {
+  const trusted = trustedByKept(kept)
+  return trusted && vouchedBy(trusted)
+}
+
+/** The same of a chain whose targets need not be an index tree. */
+export function stateByKept(kept: KeptChain): ChainState | undefined {
+  const trusted = trustedByKept(kept)
+  return trusted && stateOf(trusted)
+}
+
+/** Whether its targets are the index files themselves, and not one tree of them. */
+export function isClassic({ targets }: Pick<KeptChain, 'targets'>): boolean {
+  if (targets === undefined) return false
+  return !readTargets(openEnvelope(targets, 'targets.json')).targets.has(INDEX_TREE)
+}
+
+function trustedByKept(kept: KeptChain): TrustedSet | undefined {
   const { timestamp, snapshot, targets } = kept
   if (timestamp === undefined || snapshot === undefined || targets === undefined) return undefined
   const how = { isKept: true }
@@ -17,7 +35,7 @@ export function vouchedByKept(kept: KeptChain): Omit<Vouched, 'warnings'> | unde
   trusted.setTimestamp(trusted.readTimestamp(timestamp, 'timestamp.json', how))
   trusted.setSnapshot(trusted.readSnapshot(snapshot, 'snapshot.json', how))
   trusted.setTargets(trusted.readTargets(targets, 'targets.json', how))
-  return vouchedBy(trusted)
+  return trusted
 }
 
 /**

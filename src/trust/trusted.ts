@@ -1,4 +1,4 @@
-import { MirrorError } from '../error.ts'
+import { MirrorError, quoted } from '../error.ts'
 import type { Delegation } from './delegations.ts'
 import { openEnvelope } from './envelope.ts'
 import { requireHashes } from './hashes.ts'
@@ -108,18 +108,39 @@ export class TrustedSet {
     delegation: Delegation,
     how?: How,
   ): Targets {
-    requireMeta(bytes, meta, file)
-    const envelope = openEnvelope(bytes, file)
-    requireThreshold(envelope, delegation, delegation.delegator, how)
-    const targets = readTargets(envelope, delegation.name)
-    requireVersion(targets, meta.version)
-    return targets
+    return readDelegated(bytes, { file, meta, listedIn: this.snapshot.file }, delegation, how)
   }
 }
 
 /** The version of a root that verifies against itself, as `init` pins it. */
 export function verifyRoot(bytes: Uint8Array, file: string): number {
   return new TrustedSet(bytes, file).root.version
+}
+
+/** A role as the snapshot lists it, by the keys of one delegator. */
+export function readDelegated(
+  bytes: Uint8Array,
+  {
+    file,
+    meta,
+    listedIn,
+  }: { readonly file: string; readonly meta: MetaFile | undefined; readonly listedIn: string },
+  delegation: Delegation,
+  how?: How,
+): Targets {
+  if (meta === undefined) {
+    const { name, delegator } = delegation
+    throw new MirrorError(
+      'signature',
+      `${listedIn}: role ${quoted(name)}, to which ${delegator} delegates, is not listed`,
+    )
+  }
+  requireMeta(bytes, meta, file)
+  const envelope = openEnvelope(bytes, file)
+  requireThreshold(envelope, delegation, delegation.delegator, how)
+  const targets = readTargets(envelope, delegation.name)
+  requireVersion(targets, meta.version)
+  return targets
 }
 
 function reached<Role>(role: Role | undefined, name: string): Role {

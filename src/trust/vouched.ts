@@ -23,14 +23,10 @@ export interface Vouched {
   readonly warnings: readonly string[]
 }
 
-/** What a set that has come as far as targets vouches for. */
-export function vouchedBy({
-  root,
-  timestamp,
-  snapshot,
-  targets,
-}: TrustedSet): Omit<Vouched, 'warnings'> {
-  const { tree, length } = indexTreeOf(targets)
+/** What holds of a chain whatever its targets are. */
+export type ChainState = Omit<Vouched, 'tree' | 'treeLength' | 'warnings'>
+
+export function stateOf({ root, timestamp, snapshot, targets }: TrustedSet): ChainState {
   const expires = {
     root: root.expires,
     timestamp: timestamp.expires,
@@ -39,8 +35,6 @@ export function vouchedBy({
   }
   const [until] = Object.values(expires).sort()
   return {
-    tree,
-    treeLength: length,
     versions: {
       root: root.version,
       timestamp: timestamp.version,
@@ -51,4 +45,10 @@ export function vouchedBy({
     until: until as Instant,
     consistentSnapshot: root.consistentSnapshot,
   }
+}
+
+/** What a set that has come as far as targets vouches for, where it signs an index tree. */
+export function vouchedBy(trusted: TrustedSet): Omit<Vouched, 'warnings'> {
+  const { tree, length } = indexTreeOf(trusted.targets)
+  return { ...stateOf(trusted), tree, treeLength: length }
 }

@@ -55,7 +55,7 @@ class Kept {
   }
 
   place(file: string): string {
-    const name = file === 'book.json' ? 'root_history/book' : file.replace(/^delegated\//, '')
+    const name = file === 'book.json' ? 'root_history/book' : file.replace(/^delegated\/\d+\./, '')
     return join(this.#folder, name)
   }
 
@@ -79,7 +79,7 @@ class Kept {
       ...part('snapshot'),
       ...part('targets'),
       ...part('book'),
-      delegated: file => this.read(file),
+      delegated: file => this.read(`delegated/${file}`),
     }
   }
 }

@@ -219,7 +219,7 @@ describe('authority', () => {
     await client.find(repository.files, 'x')
     await client.find(repository.files, 'x')
     expect(client.asked).toEqual(['2.root.json', 'timestamp.json'])
-    client.kept['delegated/a.json'] = Buffer.from('{')
+    client.kept['delegated/2.a.json'] = Buffer.from('{')
     expect((await client.find(repository.files, 'x'))?.role).toBe('a')
     expect(client.asked).toEqual(['2.root.json', 'timestamp.json', '2.a.json'])
   })
