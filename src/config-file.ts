@@ -30,6 +30,11 @@ function upstream({
 # Base URL of a signed upstream. Without it this mirror is filled from bundles, or observes.
 ${line('url', url, 'https://mirror.example')}
 
+# Of a TUF repository that is laid out in another way, instead of url: where its metadata and its
+# targets are; artifacts below belongs to it too.
+${line('metadata', more.metadata, 'https://crates.example/metadata')}
+${line('targets', more.targets, 'https://crates.example/targets')}
+
 # Of an upstream that signs nothing: its sparse index, and where its artifacts are, with the markers
 # of cargo's "dl".
 ${line('index', more.index, 'https://index.crates.io')}

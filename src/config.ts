@@ -31,9 +31,13 @@ export interface Config {
   readonly upstream: {
     /** Base URL of a signed upstream: what lies below a mirror's `public/`. Absent: filled otherwise. */
     readonly url: string | undefined
+    /** Of a TUF repository laid out in another way, instead of `url`: base URL of its metadata … */
+    readonly metadata: string | undefined
+    /** … and of its targets: tiles, or index files under their own paths. */
+    readonly targets: string | undefined
     /** Of an observed upstream: base URL of its sparse index. */
     readonly index: string | undefined
-    /** Where its artifacts are: a `dl` with cargo's markers. */
+    /** Where artifacts are, of one that is observed or has `metadata`: a `dl` with cargo's markers. */
     readonly artifacts: string | undefined
     /** Base URL of its feeds, `updates.xml` and `crates.xml`: without them every look is a sweep. */
     readonly feeds: string | undefined
@@ -188,6 +192,8 @@ export interface Config {
 const DEFAULTS: Config = {
   upstream: {
     url: undefined,
+    metadata: undefined,
+    targets: undefined,
     index: undefined,
     artifacts: undefined,
     feeds: undefined,
@@ -273,6 +279,8 @@ const DEFAULTS: Config = {
 const KEYS: Record<keyof Config, Record<string, Reader>> = {
   upstream: {
     url: httpUrl,
+    metadata: httpUrl,
+    targets: httpUrl,
     index: bulkUrl(httpUrl),
     artifacts: bulkUrl(downloads),
     feeds: httpUrl,

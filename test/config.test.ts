@@ -392,6 +392,8 @@ test('every comment of the file that init writes shows the default that holds', 
     },
     upstream: {
       ...parsed('').upstream,
+      metadata: 'https://crates.example/metadata',
+      targets: 'https://crates.example/targets',
       ...EXAMPLES,
       ...SIGNED,
       contact: 'you@example.org',

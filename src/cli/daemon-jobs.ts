@@ -212,7 +212,8 @@ function endingOf(error: unknown): Ending {
 
 /** A mirror that only bundles fill has nothing to ask on schedule. */
 function planOf({ sync, upstream }: Config): AgendaPlan {
-  const isFed = upstream.url !== undefined || upstream.trust === 'observed'
+  const { url, metadata, trust } = upstream
+  const isFed = url !== undefined || metadata !== undefined || trust === 'observed'
   return {
     schedule: isFed ? parseSchedule(sync.schedule) : undefined,
     jitterMs: sync.jitterSeconds * 1000,

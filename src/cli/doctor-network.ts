@@ -42,11 +42,15 @@ export async function networkChecks(patient: Patient): Promise<readonly Check[]>
 }
 
 function placeOf({ config }: Patient): Place | undefined {
-  const { url, index, chain, trust } = config.upstream
+  const { url, metadata, index, chain, trust } = config.upstream
   if (trust === 'observed') {
     if (index === undefined) return undefined
     const { origin, path } = parseBase(index)
     return { origin, path: `${path}config.json` }
+  }
+  if (metadata !== undefined) {
+    const { origin, path } = parseBase(metadata)
+    return { origin, path: `${path}timestamp.json` }
   }
   if (url === undefined) return undefined
   const { origin, path } = parseBase(url)

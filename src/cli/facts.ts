@@ -26,7 +26,7 @@ export interface MirrorFacts {
     readonly root: string | null | undefined
     readonly uuid: string
   }
-  readonly upstream: Pick<Config['upstream'], 'url' | 'index' | 'chain'>
+  readonly upstream: Pick<Config['upstream'], 'url' | 'metadata' | 'index' | 'chain'>
   readonly published:
     | Pick<Snapshot, 'n' | 'at' | 'tree' | 'entries' | 'metadata' | 'pruned'>
     | undefined
@@ -65,12 +65,12 @@ export async function mirrorFacts(
   now: Date,
 ): Promise<MirrorFacts> {
   const published = readPublished(root)
-  const { url, index, chain } = config.upstream
+  const { url, metadata, index, chain } = config.upstream
   const { bavail, bsize } = statfsSync(root)
   return {
     mirror: root,
     trust: { kind: marker.trust, root: marker.root, uuid: marker.uuid },
-    upstream: { url, index, chain },
+    upstream: { url, metadata, index, chain },
     published: published && shown(published),
     site: siteOf(root),
     ageSeconds: published && (now.getTime() - Date.parse(published.at)) / 1000,

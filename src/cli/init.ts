@@ -4,15 +4,18 @@ import { configurationText } from '../config-file.ts'
 import { MirrorError } from '../error.ts'
 import { createMirror } from '../store/mirror.ts'
 import { verifyRoot } from '../trust/trusted.ts'
-import { signedRepository } from '../upstream/signed-repository.ts'
+import { signedRepository, tufRepository } from '../upstream/signed-repository.ts'
 import type { Context } from './context.ts'
 import { readGiven } from './given-file.ts'
 import { initObserved, type ObservedOptions } from './init-observed.ts'
-import { httpClient } from './writing.ts'
+import { httpClient, tufUrls } from './writing.ts'
 
 export interface InitOptions extends ObservedOptions {
   readonly root?: string
   readonly observed?: boolean
+  readonly metadata?: string
+  readonly targets?: string
+  readonly artifacts?: string
 }
 
 const ROOT_BYTES_MAX = 512_000
@@ -44,6 +47,8 @@ async function initPinned(
   const bytes = readGiven(context, file, 'the root')
   const version = verifyRoot(bytes, file)
   const draft = configurationFor(options, context.cwd, 'tuf')
+  const isElsewhere = options.metadata !== undefined || options.targets !== undefined
+  if (isElsewhere) await requireThere(context, draft.config, version, bytes)
   const chain =
     options.upstream === undefined ? 'tuf' : await chainOf(context, draft.config, version, bytes)
   const root = resolve(context.cwd, folder)
@@ -55,7 +60,7 @@ async function initPinned(
   const { uuid, root: fingerprint } = mirror.marker
   context.out.result({ mirror: root, uuid, root: fingerprint, version, chain }, [
     `made a mirror in ${root}, pinned to root ${version} (sha256 ${fingerprint})`,
-    options.upstream === undefined
+    options.upstream === undefined && !isElsewhere
       ? 'it has no upstream: bundles fill it'
       : `next: crateferry sync --mirror ${root}`,
   ])
@@ -64,14 +69,40 @@ async function initPinned(
 
 /** As it will be read back: what cannot be is refused before anything is made. */
 function configurationFor(
-  { upstream, contact, tokenFile: given }: InitOptions,
+  { upstream, contact, tokenFile: given, metadata, targets, artifacts }: InitOptions,
   cwd: string,
   chain: 'tuf' | 'site',
 ): { readonly text: string; readonly config: Config } {
   const tokenFile = given === undefined ? undefined : resolve(cwd, given)
-  const begun = { url: upstream, contact, tokenFile } as const
+  const begun = { url: upstream, metadata, targets, artifacts, contact, tokenFile } as const
   const text = configurationText({ ...begun, chain, trust: 'tuf', origin: false })
   return { text, config: parseConfig(Buffer.from(text), 'the configuration') }
+}
+
+/** The pinned root must be one of the repository's, where that has its metadata. */
+async function requireThere(
+  { signal, cwd }: Context,
+  config: Config,
+  version: number,
+  pinned: Uint8Array,
+): Promise<void> {
+  const urls = tufUrls(config)
+  if (urls === undefined) return
+  const name = `${version}.root.json`
+  const upstream = tufRepository(urls, httpClient(config, cwd))
+  try {
+    const bytes = await upstream.metadata(name, { bytesMax: ROOT_BYTES_MAX, signal })
+    if (bytes === undefined) {
+      throw new MirrorError('incomplete', `${upstream.name}: has no ${name}`)
+    }
+    if (Buffer.compare(bytes, pinned) === 0) return
+    throw new MirrorError(
+      'signature',
+      `${upstream.name}: its ${name} is not the root given with --root`,
+    )
+  } finally {
+    await upstream.close()
+  }
 }
 
 /** Which folder of the upstream holds the chain that begins with the pinned root. */

@@ -88,6 +88,9 @@ function addCommands(program: Command, context: () => Context): void {
       '--upstream <url>',
       'a signed repository (without one the mirror is filled by bundles); with --observed a sparse index (without one crates.io)',
     )
+    .option('--metadata <url>', 'of a TUF repository laid out in another way: its metadata,')
+    .option('--targets <url>', 'its targets,')
+    .option('--artifacts <dl>', 'and its crates, with {crate} and {version}')
     .option('--contact <text>', 'a mail address or URL to reach you, sent in the User-Agent')
     .option('--token-file <file>', 'a file with the token that the upstream asks for')
     .option('--allow-host <host...>', "with --observed: hosts that the index's downloads may be on")

@@ -7,7 +7,7 @@ import type { Finding } from '../sync/verify-finding.ts'
 import type { Context } from './context.ts'
 import { withObserver } from './observing.ts'
 import { EXIT } from './report.ts'
-import { asWriter, syncSettings, trafficFor, withUpstream } from './writing.ts'
+import { asWriter, hasSignedUpstream, syncSettings, trafficFor, withUpstream } from './writing.ts'
 
 /** Mends what was found, as the one writer, from whatever this mirror is filled from; says what it could not. */
 export async function mendFindings(
@@ -47,12 +47,12 @@ async function withSource<Result>(
   run: Run,
   work: (source: Mender | undefined) => Promise<Result>,
 ): Promise<Result> {
-  const { url, trust } = config.upstream
+  const { trust } = config.upstream
   const traffic = trafficFor(context, config)
   if (trust === 'observed') {
     return await withObserver(config, run, { isSweepAsked: false, traffic }, work)
   }
-  return url === undefined
-    ? await work(undefined)
-    : await withUpstream(config, run.writer.mirror, traffic, work)
+  return hasSignedUpstream(config)
+    ? await withUpstream(config, run.writer.mirror, traffic, work)
+    : await work(undefined)
 }

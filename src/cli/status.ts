@@ -60,8 +60,9 @@ function freshLines({ fresh }: MirrorFacts): string[] {
   return [`compared   with its source ${checkedAt}, ${verdict}`]
 }
 
-function upstreamText({ upstream: { url, index, chain, trust } }: Config): string {
+function upstreamText({ upstream: { url, metadata, index, chain, trust } }: Config): string {
   if (trust === 'observed') return `${index}`
+  if (metadata !== undefined) return metadata
   return url === undefined ? 'none: filled by a directory or by bundles' : `${url} (${chain})`
 }
 

@@ -32,7 +32,7 @@ export async function toldStatus(
     version: VERSION,
     url,
     cargoConfig: cargoConfig(url),
-    upstream: facts.upstream.index ?? facts.upstream.url ?? null,
+    upstream: facts.upstream.index ?? facts.upstream.metadata ?? facts.upstream.url ?? null,
     trust: { kind: mirror.marker.trust, root: facts.trust.root ?? null },
     published: publishedOf(facts),
     fresh: {

@@ -8,7 +8,7 @@ import type { Mirror } from '../store/mirror.ts'
 import { Writer } from '../store/writer.ts'
 import { type Accepted, Progress, type Run, type SyncSettings } from '../sync/run.ts'
 import { HttpClient, type HttpOptions } from '../upstream/http.ts'
-import { signedRepository } from '../upstream/signed-repository.ts'
+import { signedRepository, type TufUrls, tufRepository } from '../upstream/signed-repository.ts'
 import { Traffic } from '../upstream/traffic.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { readCaFile } from './ca-file.ts'
@@ -107,19 +107,51 @@ export async function withUpstream<Result>(
   traffic: Traffic,
   work: (upstream: Upstream) => Promise<Result>,
 ): Promise<Result> {
+  const urls = tufUrls(config)
   const { url, chain } = config.upstream
-  if (url === undefined) {
+  if (url === undefined && urls === undefined) {
     throw new MirrorError(
       'usage',
       `${mirror.root} has no upstream.url in its configuration: it is filled by bundles only`,
     )
   }
-  const upstream = signedRepository(url, httpClient(config, mirror.root, traffic), { chain })
+  const client = httpClient(config, mirror.root, traffic)
+  const upstream =
+    urls === undefined
+      ? signedRepository(url ?? '', client, { chain })
+      : tufRepository(urls, client)
   try {
     return await work(upstream)
   } finally {
     await upstream.close()
   }
+}
+
+/** Whether there is an upstream that signs, wherever its parts are. */
+export function hasSignedUpstream(config: Config): boolean {
+  return config.upstream.url !== undefined || tufUrls(config) !== undefined
+}
+
+/**
+ * Of a repository laid out in another way all three places; undefined where it has `url`, or nothing.
+ * @throws {MirrorError} usage
+ */
+export function tufUrls({ upstream }: Config): TufUrls | undefined {
+  const { url, metadata, targets, artifacts } = upstream
+  if (metadata === undefined && targets === undefined) return undefined
+  if (url !== undefined) {
+    throw new MirrorError(
+      'usage',
+      'either upstream.url, or upstream.metadata with upstream.targets',
+    )
+  }
+  if (metadata !== undefined && targets !== undefined && artifacts !== undefined) {
+    return { metadata, targets, artifacts }
+  }
+  throw new MirrorError(
+    'usage',
+    'upstream.metadata, upstream.targets and upstream.artifacts must be set together',
+  )
 }
 
 /** What a run's transfers share: the daemon's, or its own at the rates of its configuration. */
@@ -156,9 +188,10 @@ export function httpClient(config: Config, root: string, traffic?: Traffic): Htt
 
 /** For the hosts that the configuration itself names, and over TLS only: a token is a password. */
 function tokenFor({ upstream }: Config, root: string): HttpOptions['token'] {
-  const { url, index, artifacts, tokenFile } = upstream
+  const { url, metadata, targets, index, artifacts, tokenFile } = upstream
   if (tokenFile === undefined) return undefined
-  const urls = [url, index, artifacts].filter(one => one !== undefined)
+  const all = [url, metadata, targets, index, artifacts]
+  const urls = all.filter(one => one !== undefined)
   for (const one of urls) requireSecure(one, 'the upstream', SECRET)
   const origins = urls.map(one => new URL(one.replaceAll(/[{}]/g, '')).origin)
   return { value: readTokenFile(resolve(root, tokenFile)), origins }

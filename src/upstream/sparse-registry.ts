@@ -9,7 +9,7 @@ import type { HttpClient } from './http.ts'
 import { LIMITS } from './limits.ts'
 import type { RemoteFile } from './remote-file.ts'
 import type { Upstream } from './upstream.ts'
-import { type Place, parseBase, shown } from './url-policy.ts'
+import { type Place, parseBase, placeOf, shown } from './url-policy.ts'
 import type { Validators as Known } from './validators.ts'
 
 /** What a server gave with a file, to be asked later whether it is still the same. */
@@ -150,10 +150,4 @@ async function* names(
   const read: RemoteFile['read'] = async (offset, length, ending) =>
     (await client.part(place, { offset, length, signal: ending, etag })).bytes
   yield* namesInDump({ name: dump, size: total, read }, options)
-}
-
-/** A literal `+` in a path is a space to object storage; `%2B` is right everywhere. */
-function placeOf(text: string): Place {
-  const url = new URL(text)
-  return { origin: url.origin, path: url.pathname.replaceAll('+', '%2B') }
 }

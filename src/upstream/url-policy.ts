@@ -26,6 +26,12 @@ export function parseBase(text: string): Place {
   }
 }
 
+/** A literal `+` in a path is a space to object storage; `%2B` is right everywhere. */
+export function placeOf(text: string): Place {
+  const url = new URL(text)
+  return { origin: url.origin, path: url.pathname.replaceAll('+', '%2B') }
+}
+
 /** For messages: a query may hold a signature and is left out. */
 export function shown({ origin, path }: Place): string {
   const end = path.indexOf('?')

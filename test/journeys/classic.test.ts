@@ -98,7 +98,7 @@ class Classic {
     for (const [name, bytes] of Object.entries(repository.files)) this.#write(`tuf/${name}`, bytes)
   }
 
-  paths(): string[] {
+  readonly paths = (): string[] => {
     const found = readdirSync(join(this.folder, 'plain'), { recursive: true, withFileTypes: true })
     const files = found.filter(entry => entry.isFile() && entry.name !== 'config.json')
     return files.map(({ parentPath, name }) => join(parentPath, name).slice(this.folder.length + 7))
@@ -191,6 +191,41 @@ test.each(Object.keys(LAYOUTS))(
     await expectExit(0, 'sync', '--mirror', mirror)
   },
 )
+
+test('a repository laid out as TUF says, each part below a base of its own', {
+  timeout,
+}, async () => {
+  const classic = await withCrates(new Classic('succinct bins'))
+  const { paths } = tufLayout(classic)
+  await using upstream = await serveFolder(join(classic.folder, 'elsewhere'))
+  const mirror = registry.at('elsewhere')
+  const init = ['init', mirror, '--root', classic.root]
+  const bases = ['--metadata', `${upstream.url}meta`, '--targets', `${upstream.url}files`]
+  const half = await expectExit(64, ...init, ...bases)
+  expect(half.stderr).toContain('upstream.artifacts must be set together')
+  const artifacts = ['--artifacts', `${upstream.url}dl/{crate}/{crate}-{version}.crate`]
+  await expectExit(64, ...init, ...bases, ...artifacts, '--upstream', upstream.url)
+  await expectExit(3, ...init, '--metadata', `${upstream.url}no`, ...bases.slice(2), ...artifacts)
+  await expectExit(11, 'init', mirror, '--root', registry.root, ...bases, ...artifacts)
+  await expectExit(0, ...init, ...bases, ...artifacts)
+  const synced = await expectExit(0, 'sync', '--mirror', mirror, '--json')
+  expect(synced.json()).toMatchObject({ outcome: 'published', artifacts: 19, held: 0 })
+  expect(upstream.requests.count(/^\/files\//)).toBe(paths)
+  await expectExit(0, 'verify', '--mirror', mirror)
+  const status = await expectExit(0, 'status', '--mirror', mirror)
+  expect(status.stdout).toContain(`${upstream.url}meta`)
+  rmSync(join(mirror, 'public/index', HULL))
+  await expectExit(0, 'verify', '--repair', '--mirror', mirror)
+})
+
+/** Metadata, targets and crates as three folders that nothing of ours has made. */
+function tufLayout({ folder, public: shown, paths }: Classic): { readonly paths: number } {
+  const to = (name: string): string => join(folder, 'elsewhere', name)
+  cpSync(join(shown, 'tuf'), to('meta'), { recursive: true })
+  cpSync(join(shown, 'index'), to('files'), { recursive: true })
+  cpSync(registry.at('plain/crates'), to('dl'), { recursive: true })
+  return { paths: paths().length }
+}
 
 test('damage to a role is named and mended; what lies to a role is refused', {
   timeout,
