@@ -2,6 +2,7 @@ import { MirrorError } from '../error.ts'
 import { parseCrateName } from '../registry/crate-name.ts'
 import { indexPath } from '../registry/sparse-path.ts'
 import { parseVersion } from '../registry/version.ts'
+import { readWithdrawn } from '../store/quarantine.ts'
 import { readPublished } from '../store/snapshot.ts'
 import type { ChainWalk } from '../sync/chain-walk.ts'
 import { Progress } from '../sync/run.ts'
@@ -82,12 +83,17 @@ function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {
   }
 }
 
-/** What only is observed has no way to show, and that of a held crate ends where its new file is missing. */
+/**
+ * What only is observed, or was withdrawn, has no way to show, and that of a held crate ends where its new
+ * file is missing.
+ */
 function walksOf({ out }: Context, root: string, target: Target): readonly ChainWalk[] {
   if (target.kind !== 'crates') return []
   const held = readPublished(root)?.held ?? {}
+  const withdrawn = [...readWithdrawn(root).values()]
   return target.crates.flatMap(({ name, version }) => {
-    if (version === undefined) return []
+    const isWithdrawn = withdrawn.some(one => one.crate === name && one.version === version)
+    if (version === undefined || isWithdrawn) return []
     if (held[indexPath(name)] !== undefined) {
       out.say(`warning: ${name} is held: what is here is older than what is signed`)
       return []
