@@ -92,7 +92,8 @@ function walksOf({ out }: Context, root: string, target: Target): readonly Chain
   const held = readPublished(root)?.held ?? {}
   const withdrawn = [...readWithdrawn(root).values()]
   return target.crates.flatMap(({ name, version }) => {
-    const isWithdrawn = withdrawn.some(one => one.crate === name && one.version === version)
+    const isSame = (crate: string): boolean => crate.toLowerCase() === name.toLowerCase()
+    const isWithdrawn = withdrawn.some(one => isSame(one.crate) && one.version === version)
     if (version === undefined || isWithdrawn) return []
     if (held[indexPath(name)] !== undefined) {
       out.say(`warning: ${name} is held: what is here is older than what is signed`)
