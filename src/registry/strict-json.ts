@@ -55,9 +55,24 @@ const [ARRAY, ARRAY_END, OBJECT, OBJECT_END, LOWER_E, UPPER_E, LOWER_U] = codes(
 const ESCAPES: ReadonlySet<number> = new Set(codes('"\\/bfnrt'))
 const LITERALS = new Map(['true', 'false', 'null'].map(word => [word.charCodeAt(0), word]))
 
+/** While keys ascend none can come twice: only where one does not they are put into a set. */
 interface OpenObject {
-  readonly keys: Set<string>
   last: string | undefined
+  readonly keys: string[]
+  seen: Set<string> | undefined
+}
+
+/** Notes the key. */
+function isTwice(open: OpenObject, key: string): boolean {
+  if (open.seen === undefined && (open.last === undefined || open.last < key)) {
+    open.last = key
+    open.keys.push(key)
+    return false
+  }
+  open.seen ??= new Set(open.keys)
+  if (open.seen.has(key)) return true
+  open.seen.add(key)
+  return false
 }
 
 class Scan {
@@ -103,7 +118,7 @@ class Scan {
     if (this.#open.length >= this.#limits.depthMax) {
       throw this.#refused(`nested deeper than ${this.#limits.depthMax}`)
     }
-    this.#open.push(isObject ? { keys: new Set(), last: undefined } : undefined)
+    this.#open.push(isObject ? { last: undefined, keys: [], seen: undefined } : undefined)
     this.#at += 1
     if (this.#skipSpace() === (isObject ? OBJECT_END : ARRAY_END)) return this.#next()
     if (isObject) this.#key()
@@ -138,12 +153,8 @@ class Scan {
       ? this.#bytes.toString('latin1', start + 1, this.#at - 1)
       : (JSON.parse(this.#bytes.toString('utf8', start, this.#at)) as string)
     const open = this.#open.at(-1)
-    if (open?.keys.has(key)) throw this.#refused('a key given twice', start)
-    if (open !== undefined) {
-      if (!isPlain || (open.last !== undefined && open.last > key)) this.#isCanonical = false
-      open.keys.add(key)
-      open.last = key
-    }
+    if (open !== undefined && isTwice(open, key)) throw this.#refused('a key given twice', start)
+    if (!isPlain || open?.seen !== undefined) this.#isCanonical = false
     if (this.#skipSpace() !== COLON) throw this.#unexpected()
     this.#at += 1
     this.#skipSpace()

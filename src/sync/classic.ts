@@ -48,7 +48,7 @@ export function entriesOf(
 ): readonly TreeEntry[] {
   const { file } = trusted.targets
   const entries = [...found].map(([path, { target }]) => {
-    const sha256 = target.hashes.get('sha256')
+    const sha256 = target.hashes.sha256
     if (isChecksum(sha256)) return { path: path as IndexPath, length: target.length, sha256 }
     throw new MirrorError('refused', `${file}: target ${quoted(path)} has no sha256`)
   })

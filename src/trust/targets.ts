@@ -3,7 +3,15 @@ import { type Checksum, isChecksum } from '../registry/checksum.ts'
 import { type Delegations, readDelegations } from './delegations.ts'
 import type { Envelope } from './envelope.ts'
 import { type Hashes, readHashes } from './hashes.ts'
-import { asInteger, asObject, FormRefused, isObject, type JsonObject, member } from './json.ts'
+import {
+  asInteger,
+  asObject,
+  FormRefused,
+  isObject,
+  type Json,
+  type JsonObject,
+  member,
+} from './json.ts'
 import { type Metadata, readMetadata } from './metadata.ts'
 
 export interface TargetFile {
@@ -26,17 +34,27 @@ export function readTargets(envelope: Envelope, role = 'targets'): Targets {
   for (const [path, value] of Object.entries(
     asObject(member(signed, 'targets'), `${file}: targets`),
   )) {
-    const where = `${file}: target ${quoted(path)}`
-    const target = asObject(value, where)
-    const custom = member(target, 'custom')
-    targets.set(path, {
-      length: asInteger(member(target, 'length'), `${where}: length`, 0),
-      hashes: readHashes(member(target, 'hashes'), `${where}: hashes`),
-      custom: isObject(custom) ? custom : undefined,
-    })
+    try {
+      targets.set(path, readTarget(value))
+    } catch (error) {
+      // there may be very many: each is named only where it is refused
+      if (!(error instanceof FormRefused)) throw error
+      throw new FormRefused(`${file}: target ${quoted(path)}${error.message}`)
+    }
   }
   const delegations = readDelegations(member(signed, 'delegations'), { file, delegator: role })
   return { ...metadata, targets, delegations }
+}
+
+/** Its refusals begin after the name of the target. */
+function readTarget(value: Json | undefined): TargetFile {
+  const target = asObject(value, '')
+  const custom = member(target, 'custom')
+  return {
+    length: asInteger(member(target, 'length'), ': length', 0),
+    hashes: readHashes(member(target, 'hashes'), ': hashes'),
+    custom: isObject(custom) ? custom : undefined,
+  }
 }
 
 /** The one target that a tree upstream signs: the root tile, whose hash names the whole index. */
@@ -53,7 +71,7 @@ export function indexTreeOf(targets: Targets): IndexTree {
   if (target === undefined) {
     throw new FormRefused(`${targets.file}: no target "${INDEX_TREE}", so no index tree is signed`)
   }
-  const tree = target.hashes.get('sha256')
+  const tree = target.hashes.sha256
   if (!isChecksum(tree)) throw new FormRefused(`${targets.file}: "${INDEX_TREE}" has no sha256`)
   return { tree, length: target.length, entries: statedEntries(target.custom) }
 }
@@ -70,6 +88,6 @@ function statedEntries(custom: JsonObject | undefined): number | undefined {
  */
 export function nameOfTarget(path: string, { hashes }: TargetFile, isConsistent: boolean): string {
   const cut = path.lastIndexOf('/') + 1
-  const [hash] = [hashes.get('sha256'), ...hashes.values()].filter(hash => hash !== undefined)
+  const hash = hashes.sha256 ?? hashes.sha384 ?? hashes.sha512
   return isConsistent ? `${path.slice(0, cut)}${hash}.${path.slice(cut)}` : path
 }

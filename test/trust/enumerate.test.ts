@@ -41,7 +41,7 @@ describe('a whole repository', () => {
       const found = await listed(repository)
       expect(found.size).toBe(51)
       for (const path of paths) {
-        expect(found.get(path)?.target.hashes.get('sha256')).toBe(sha256(path))
+        expect(found.get(path)?.target.hashes.sha256).toBe(sha256(path))
         expect(found.get(path)?.role).toBe(`bin-${sha256(path)[0]}`)
       }
     }
