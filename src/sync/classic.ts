@@ -1,11 +1,15 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { MirrorError, quoted } from '../error.ts'
 import { type Checksum, isChecksum } from '../registry/checksum.ts'
 import { type IndexPath, parseIndexPath } from '../registry/sparse-path.ts'
-import { readPublished, rootRef } from '../store/snapshot.ts'
+import { TUF } from '../store/layout.ts'
+import { readPublished, rootRef, type Snapshot } from '../store/snapshot.ts'
 import { readTile } from '../store/tiles.ts'
 import { buildTree } from '../tree/build.ts'
 import { ROOT, type TreeEntry } from '../tree/entry.ts'
 import type { Cycle, EachOf } from '../trust/cycle.ts'
+import type { Metadata } from '../trust/metadata.ts'
 import type { Found } from '../trust/search.ts'
 import { inParallel } from './in-parallel.ts'
 import { NewTiles } from './new-tiles.ts'
@@ -22,9 +26,8 @@ export async function classicTree(
 ): Promise<{ readonly tree: Checksum; readonly treeLength: number }> {
   const { root } = run.writer.mirror
   const published = readPublished(root)
-  const { version } = cycle.trusted.snapshot
-  // one version of a snapshot has one content
-  if (published?.metadata?.snapshot === version) {
+  // what lists the versions of all roles is the file that is shown: then so is what they list
+  if (published !== undefined && isShown(root, published, cycle.trusted.snapshot)) {
     const length = readTile(root, rootRef(published.tree))?.length ?? 0
     return { tree: published.tree, treeLength: length }
   }
@@ -37,6 +40,13 @@ export async function classicTree(
   })
   await tiles.land(ref)
   return { tree: ref.hash, treeLength }
+}
+
+/** By its bytes: after a rotation of keys a version may come again with other content. */
+function isShown(root: string, { metadata }: Snapshot, { version, bytes }: Metadata): boolean {
+  if (metadata?.snapshot !== version) return false
+  const file = join(root, TUF, `${version}.snapshot.json`)
+  return existsSync(file) && Buffer.compare(readFileSync(file), bytes) === 0
 }
 
 export const isIndexPath = (path: string): boolean => parseIndexPath(path) !== undefined

@@ -318,5 +318,5 @@ test('whatever is put together of these, nothing that we take is refused there',
     }),
     { numRuns: 200 },
   )
-  expect(taken).toBeGreaterThan(20)
+  expect(taken).toBeGreaterThan(3)
 })
