@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process'
-import { buffer } from 'node:stream/consumers'
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { MirrorError, quoted } from '../error.ts'
 import type { KeySignature, Signer } from '../trust/signer.ts'
 
@@ -18,42 +18,57 @@ export function execSigner(command: string, what: string): Signer {
 
 async function run(command: string, bytes: Uint8Array, what: string): Promise<KeySignature> {
   const [program = '', ...args] = command.split(' ').filter(word => word !== '')
-  const fail = (why: string, cause?: unknown): MirrorError =>
-    new MirrorError('io', `${what}: ${program} ${why}`, { cause })
-  const child = spawn(program, args, {
-    stdio: ['pipe', 'pipe', 'inherit'],
+  const running = promisify(execFile)(program, args, {
     timeout: TIME_MS,
     killSignal: 'SIGKILL',
-  })
-  const ended = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (code, signal) =>
-      signal === null ? resolve(code) : reject(fail(`did not end within ${TIME_MS / 1000} s`)),
-    )
+    maxBuffer: ANSWER_BYTES_MAX,
   })
   // one that does not read its input ends with an error of its own
-  child.stdin.on('error', () => {})
-  child.stdin.end(bytes)
+  running.child.stdin?.on('error', () => {})
+  running.child.stdin?.end(bytes)
   try {
-    const [code, answer] = await Promise.all([ended, buffer(child.stdout)])
-    if (code !== 0) throw fail(`ended with ${code}`)
-    return readAnswer(answer, fail)
+    const { stdout } = await running
+    return readAnswer(stdout)
   } catch (error) {
-    throw error instanceof MirrorError ? error : fail('cannot be run', error)
+    throw new MirrorError('io', `${what}: ${program} ${whyOf(error)}`, { cause: error })
   }
 }
 
-function readAnswer(answer: Uint8Array, fail: (why: string) => MirrorError): KeySignature {
-  const text = Buffer.from(answer).toString()
-  const expected = 'expected {"keyid":"…","sig":"…"} with hex digits'
-  if (answer.length > ANSWER_BYTES_MAX) throw fail(`answered ${answer.length} bytes, ${expected}`)
-  try {
-    const { keyid, sig } = JSON.parse(text) as Record<string, unknown>
-    const isHex = (value: unknown): value is string =>
-      typeof value === 'string' && /^(?:[0-9a-f]{2})+$/i.test(value)
-    if (isHex(keyid) && isHex(sig)) return { keyid, sig }
-  } catch {
-    // told below
+/** How a program ended, and what it said last of it. */
+function whyOf(error: unknown): string {
+  const { code, signal, killed, stderr, message } = error as Error & {
+    readonly code?: number | string | null
+    readonly signal?: string | null
+    readonly killed?: boolean
+    readonly stderr?: string
   }
-  throw fail(`answered ${quoted(text)}, ${expected}`)
+  if (error instanceof AnswerRefused) return message
+  if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') {
+    return `printed more than ${ANSWER_BYTES_MAX} bytes`
+  }
+  if (killed === true) return `did not end within ${TIME_MS / 1000} s`
+  const last = stderr?.trimEnd().split('\n').at(-1) ?? ''
+  const said = last === '' ? '' : `: ${quoted(last)}`
+  if (typeof signal === 'string') return `was ended by ${signal}${said}`
+  return typeof code === 'number' ? `ended with ${code}${said}` : 'cannot be run'
+}
+
+class AnswerRefused extends Error {}
+
+function readAnswer(text: string): KeySignature {
+  const isHex = (value: unknown): value is string =>
+    typeof value === 'string' && /^(?:[0-9a-f]{2})+$/i.test(value)
+  const { keyid, sig } = parsed(text)
+  if (isHex(keyid) && isHex(sig)) return { keyid, sig }
+  throw new AnswerRefused(
+    `answered ${quoted(text)}, expected {"keyid":"…","sig":"…"} with hex digits`,
+  )
+}
+
+function parsed(text: string): { readonly keyid?: unknown; readonly sig?: unknown } {
+  try {
+    return (JSON.parse(text) ?? {}) as { readonly keyid?: unknown; readonly sig?: unknown }
+  } catch {
+    return {}
+  }
 }
