@@ -2,7 +2,7 @@ import type { KeptChain } from './chain-io.ts'
 import { openEnvelope } from './envelope.ts'
 import { type Root, readRoot } from './root.ts'
 import { INDEX_TREE, readTargets } from './targets.ts'
-import { requireThreshold } from './threshold.ts'
+import { isSignedBy, requireThreshold } from './threshold.ts'
 import { TrustedSet } from './trusted.ts'
 import { type ChainState, stateOf, type Vouched, vouchedBy } from './vouched.ts'
 
@@ -48,18 +48,9 @@ export function requireKeptSigned(kept: KeptChain): void {
     const bytes = kept[role]
     if (bytes === undefined) continue
     const envelope = openEnvelope(bytes, `${role}.json`)
-    const check = ({ roles, version }: Root): void =>
-      requireThreshold(envelope, roles[role], `root ${version}`, { isKept: true })
-    if (!roots.some(root => accepts(check, root))) check(roots[0] as Root)
-  }
-}
-
-function accepts(check: (root: Root) => void, root: Root): boolean {
-  try {
-    check(root)
-    return true
-  } catch {
-    return false
+    if (roots.some(root => isSignedBy(envelope, root.roles[role], { isKept: true }))) continue
+    const [{ roles, version }] = roots as [Root]
+    requireThreshold(envelope, roles[role], `root ${version}`, { isKept: true })
   }
 }
 

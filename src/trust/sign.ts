@@ -1,17 +1,16 @@
 import { MirrorError } from '../error.ts'
 import { canonicalJson, fileJson } from './canonical.ts'
 import type { KeptChain } from './chain-io.ts'
-import { type Envelope, openEnvelope } from './envelope.ts'
+import { openEnvelope } from './envelope.ts'
 import { type Instant, instantOf, secondsAfter } from './instant.ts'
 import type { JsonObject } from './json.ts'
 import type { Metadata, RoleType } from './metadata.ts'
-import type { Role } from './role.ts'
 import { type Root, readRoot } from './root.ts'
 import type { Signer } from './signer.ts'
 import { readSnapshot, readTimestamp } from './snapshot.ts'
 import { EMPTY_HASH, indexTreeTarget, type Statement } from './statement.ts'
 import { indexTreeOf, readTargets } from './targets.ts'
-import { requireThreshold } from './threshold.ts'
+import { isSignedBy, requireThreshold } from './threshold.ts'
 
 /** The roles that sign day by day, on the machine that publishes. */
 export const ONLINE_ROLES = ['targets', 'snapshot', 'timestamp'] as const
@@ -141,7 +140,7 @@ class Pen {
       old !== undefined &&
       isSame &&
       !isDue(old, this.#lifetimes[role], this.#now) &&
-      isSigned(openEnvelope(old.bytes, old.file), this.#root.roles[role])
+      isSignedBy(openEnvelope(old.bytes, old.file), this.#root.roles[role], { isKept: true })
     return isGood ? old : await this.#sign(role, (old?.version ?? 0) + 1, body())
   }
 
@@ -158,15 +157,6 @@ class Pen {
     return { targets: readTargets, snapshot: readSnapshot, timestamp: readTimestamp }[role](
       envelope,
     )
-  }
-}
-
-function isSigned(envelope: Envelope, role: Role): boolean {
-  try {
-    requireThreshold(envelope, role, '', { isKept: true })
-    return true
-  } catch {
-    return false
   }
 }
 
@@ -215,7 +205,11 @@ function requireSigned(check: () => void): void {
   }
 }
 
-/** Past half its life. */
-function isDue({ expires }: Metadata, lifetimeSeconds: number, now: Instant): boolean {
+/** Past half its life: time to be signed anew. */
+export function isDue(
+  { expires }: Pick<Metadata, 'expires'>,
+  lifetimeSeconds: number,
+  now: Instant,
+): boolean {
   return expires < secondsAfter(now, lifetimeSeconds / 2)
 }

@@ -24,6 +24,11 @@ export function requireThreshold(
   )
 }
 
+/** Whether enough keys of the role have signed. */
+export function isSignedBy(envelope: Envelope, role: Role, how: How = { isKept: false }): boolean {
+  return countedKeys(envelope, role, { ...how, atMost: role.threshold }).size >= role.threshold
+}
+
 /** The key ids of a role that have signed, each key under one of its ids; no more than `atMost`. */
 export function countedKeys(
   envelope: Envelope,
