@@ -57,8 +57,9 @@ export function rootNumbers(chainFolder: string): number[] {
 export function delegatedIn(chainFolder: string): string[] {
   try {
     return readdirSync(join(chainFolder, DELEGATED)).filter(isDelegatedFile).sort()
-  } catch {
-    return []
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw new MirrorError('io', `cannot read ${join(chainFolder, DELEGATED)}`, { cause: error })
   }
 }
 
