@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
-import { type Chain, readChain } from '../store/chain-files.ts'
+import type { Chain } from '../store/chain-files.ts'
 import { tileFile } from '../store/layout.ts'
 import { readPublished, type Snapshot, shownTree } from '../store/snapshot.ts'
 import { SHOWN } from '../store/vouch.ts'
@@ -57,8 +57,8 @@ export function stateToSend(root: string): StateToSend {
 /** What a classic upstream signs is no tree, and media carry trees: then the site's own word counts. */
 function chainFor(root: string, { metadata, selected, pruned }: Snapshot): Chain {
   if (pruned !== undefined || metadata === null) return 'site'
-  const kept = readChain(root, 'upstream')
-  if (kept !== undefined && isClassic(kept)) return 'site'
+  const isTree = ofOurs('upstream', () => !isClassicIn(readFiles(root, 'upstream')))
+  if (!isTree) return 'site'
   if (selected === undefined) return 'upstream'
   throw new MirrorError(
     'usage',
@@ -66,14 +66,20 @@ function chainFor(root: string, { metadata, selected, pruned }: Snapshot): Chain
   )
 }
 
-/** Our own files, verified once more: what is wrong with them is damage here. @throws {MirrorError} damaged */
 function shownBy(
   root: string,
   chain: Chain,
 ): { readonly files?: Map<string, Buffer>; readonly vouched?: ReturnType<typeof vouchedByKept> } {
-  try {
+  return ofOurs(chain, () => {
     const files = readFiles(root, chain)
     return files === undefined ? {} : { files, vouched: vouchedBy(files) }
+  })
+}
+
+/** Our own files, verified once more: what is wrong with them is damage here. @throws {MirrorError} damaged */
+function ofOurs<Result>(chain: Chain, read: () => Result): Result {
+  try {
+    return read()
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error)
     throw new MirrorError('damaged', `${SHOWN[chain]}: ${said}; run verify --repair`, {
@@ -105,9 +111,17 @@ function rootNames(folder: string): string[] {
   return names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
 }
 
+function isClassicIn(files: ReadonlyMap<string, Buffer> | undefined): boolean {
+  const targets = files && newestOf(files, 'targets')
+  return targets !== undefined && isClassic({ targets })
+}
+
+function newestOf(files: ReadonlyMap<string, Buffer>, role: string): Buffer | undefined {
+  return [...files].findLast(([name]) => name.endsWith(`${role}.json`))?.[1]
+}
+
 function vouchedBy(files: ReadonlyMap<string, Buffer>): ReturnType<typeof vouchedByKept> {
-  const of = (role: string): Buffer | undefined =>
-    [...files].findLast(([name]) => name.endsWith(`${role}.json`))?.[1]
+  const of = (role: string): Buffer | undefined => newestOf(files, role)
   const [root, timestamp, snapshot, targets] = ['root', 'timestamp', 'snapshot', 'targets'].map(of)
   if (!root || !timestamp || !snapshot || !targets) return undefined
   return vouchedByKept({ root, roots: [], timestamp, snapshot, targets })
