@@ -33,9 +33,24 @@ export async function initCommand(
       'give either --root FILE, or --observed for an upstream that signs nothing',
     )
   }
+  requireApplicable(options, file)
   return file === undefined
     ? await initObserved(context, folder, options)
     : await initPinned(context, folder, options, file)
+}
+
+/** What would say nothing is a mistake, and no option. */
+function requireApplicable(
+  { metadata, targets, artifacts }: InitOptions,
+  root: string | undefined,
+): void {
+  const given = [metadata, targets, artifacts].filter(one => one !== undefined)
+  if (given.length === 0) return
+  if (root !== undefined && (metadata !== undefined || targets !== undefined)) return
+  throw new MirrorError(
+    'usage',
+    '--metadata, --targets and --artifacts go together, with --root: a TUF repository laid out in another way',
+  )
 }
 
 async function initPinned(

@@ -205,6 +205,9 @@ test('a repository laid out as TUF says, each part below a base of its own', {
   expect(half.stderr).toContain('upstream.artifacts must be set together')
   const artifacts = ['--artifacts', `${upstream.url}dl/{crate}/{crate}-{version}.crate`]
   await expectExit(64, ...init, ...bases, ...artifacts, '--upstream', upstream.url)
+  await expectExit(64, ...init, ...artifacts)
+  const observed = ['init', mirror, '--observed', '--contact', 'a@b.example']
+  expect((await expectExit(64, ...observed, ...bases)).stderr).toContain('go together')
   await expectExit(3, ...init, '--metadata', `${upstream.url}no`, ...bases.slice(2), ...artifacts)
   await expectExit(11, 'init', mirror, '--root', registry.root, ...bases, ...artifacts)
   await expectExit(0, ...init, ...bases, ...artifacts)
