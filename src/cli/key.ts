@@ -56,12 +56,12 @@ export async function keyShowCommand(context: Context, given: string): Promise<n
 
 function tellPublic({ out }: Context, key: PublicHalf): void {
   const { scheme, keyval } = key.public as { scheme: string; keyval: { public: string } }
-  const [line = ''] = keyval.public.startsWith('-----') ? ['PEM'] : [keyval.public]
+  const spelled = keyval.public.startsWith('-----') ? 'PEM' : keyval.public
   out.result(publicHalf(key), [
     ...(key.owner === undefined ? [] : [`owner   ${key.owner}`]),
     `keyid   ${key.keyid}`,
     `aloud   ${aloud(key.keyid)}`,
-    `public  ${scheme} ${line}`,
+    `public  ${scheme} ${spelled}`,
   ])
 }
 

@@ -22,13 +22,13 @@ export async function readPassphrase(
   { twice = false }: { readonly twice?: boolean } = {},
 ): Promise<string> {
   const { passphraseFile, passphraseFd } = options
-  if (passphraseFile !== undefined) return ofFile(resolve(cwd, passphraseFile))
+  if (passphraseFile !== undefined) return passphraseIn(resolve(cwd, passphraseFile))
   if (passphraseFd !== undefined)
     return firstLine(readAll(passphraseFd), `descriptor ${passphraseFd}`)
   if (process.stdin.isTTY !== true) {
     throw new MirrorError(
       'usage',
-      `${of} is sealed: give --passphrase-file FILE or --passphrase-fd N, or run it on a terminal`,
+      `${of} needs a passphrase: give --passphrase-file FILE or --passphrase-fd N, or run it on a terminal`,
     )
   }
   const typed = await ask(`passphrase of ${of}: `)
@@ -39,8 +39,8 @@ export async function readPassphrase(
   return typed
 }
 
-/** @throws {MirrorError} usage */
-export function ofFile(file: string): string {
+/** The first line of a file. @throws {MirrorError} usage */
+export function passphraseIn(file: string): string {
   let bytes: Uint8Array
   try {
     bytes = readFileSync(file)

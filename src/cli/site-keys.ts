@@ -4,7 +4,7 @@ import { MirrorError } from '../error.ts'
 import { type Lifetimes, ONLINE_ROLES, type OnlineKeys } from '../trust/sign.ts'
 import type { Signer } from '../trust/signer.ts'
 import type { Context } from './context.ts'
-import { ofFile } from './passphrase.ts'
+import { passphraseIn } from './passphrase.ts'
 import { signerAt } from './signer-uri.ts'
 
 /**
@@ -28,7 +28,7 @@ export async function siteKeys(
   if (!hasSiteKeys(config)) return undefined
   const { sign } = config
   const passphrase = async (file: string): Promise<string> => {
-    if (sign.passphraseFile !== undefined) return ofFile(resolve(mirror, sign.passphraseFile))
+    if (sign.passphraseFile !== undefined) return passphraseIn(resolve(mirror, sign.passphraseFile))
     throw new MirrorError('usage', `${file} is sealed: set sign.passphrase-file`)
   }
   const key = (role: (typeof ONLINE_ROLES)[number]): Promise<Signer> =>
