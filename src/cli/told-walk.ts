@@ -6,13 +6,18 @@ export function walkInWords(walk: ChainWalk): readonly string[] {
   return [
     ...metadata.map(
       ({ role, version, expires, threshold, signers }) =>
-        `${`${role} ${version}`.padEnd(14)}${threshold} needed, signed by ${signers.map(short).join(', ')}; until ${expires}`,
+        `${label(`${role} ${version}`)}${threshold} needed, signed by ${signers.map(short).join(', ')}; until ${expires}`,
     ),
-    `${'tree'.padEnd(14)}${tree}`,
-    ...tiles.slice(1).map(({ position, hash }) => `${`tile ${position}`.padEnd(14)}${hash}`),
-    `${'index entry'.padEnd(14)}${entry.sha256}  ${entry.path}, ${entry.length} bytes`,
-    `${'artifact'.padEnd(14)}${checksum}  ${crate} ${version}`,
+    `${label('tree')}${tree}`,
+    ...tiles.slice(1).map(({ position, hash }) => `${label(`tile ${position}`)}${hash}`),
+    `${label('index entry')}${entry.sha256}  ${entry.path}, ${entry.length} bytes`,
+    `${label('artifact')}${checksum}  ${crate} ${version}`,
   ]
+}
+
+/** Versions grow: what follows stands apart all the same. */
+function label(text: string): string {
+  return `${text.padEnd(13)} `
 }
 
 function short(keyid: string): string {

@@ -17,10 +17,10 @@ import { walkFacts, walkInWords } from './told-walk.ts'
  * The way to one version along the chain that this mirror follows, where that signs a tree, else along
  * its site's. Undefined: no tree is signed here.
  */
-export function walkOf(
+export async function walkOf(
   mirrorRoot: string,
   wanted: { readonly crate: CrateName; readonly version: Version },
-): ChainWalk | undefined {
+): Promise<ChainWalk | undefined> {
   for (const [chain, folder] of [
     ['upstream', 'tuf'],
     ['site', 'site'],
@@ -28,7 +28,8 @@ export function walkOf(
     const kept = readChain(mirrorRoot, chain)
     if (kept?.timestamp === undefined || isClassic(kept)) continue
     const pinned = kept.roots[0] ?? kept.root
-    return walkChain(name => fileBelow(join(mirrorRoot, PUBLIC, name)), { pinned, folder }, wanted)
+    const read = (name: string): Uint8Array | undefined => fileBelow(join(mirrorRoot, PUBLIC, name))
+    return await walkChain(read, { pinned, folder }, wanted)
   }
   return undefined
 }
@@ -61,7 +62,7 @@ export async function verifyWithProof(
   const artifact = sha256(bytesOf(context, file))
   const files = readProof(bytesOf(context, withProof), withProof)
   const claimed = claimedBy(files, artifact, withProof)
-  const walk = walkChain(name => files.get(name), { pinned, folder: claimed.folder }, claimed)
+  const walk = await walkChain(name => files.get(name), { pinned, folder: claimed.folder }, claimed)
   if (walk.checksum !== artifact) {
     throw new MirrorError(
       'signature',

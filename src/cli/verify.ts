@@ -31,14 +31,13 @@ export async function verifyCommand(
   crates: readonly string[],
   options: VerifyOptions,
 ): Promise<number> {
-  const { proof, withProof, root } = options
+  const { proof, withProof } = options
+  requireTogether(options)
   if (withProof !== undefined) {
-    return await verifyWithProof(context, crates, {
-      withProof,
-      ...(root !== undefined && { root }),
-    })
+    return await verifyWithProof(context, crates, { ...options, withProof })
   }
   const target = targetOf(crates, options)
+  if (proof !== undefined) requireOneVersion(target)
   const { mirror, config } = await openConfigured(context)
   const progress = new Progress()
   const look = {
@@ -58,13 +57,32 @@ export async function verifyCommand(
   }
   const faults = findings.filter(isFault)
   if (faults.length === 0 || !options.repair) {
-    const walks = faults.length === 0 ? walksOf(context, mirror.root, target) : []
-    if (proof !== undefined) await writeProof(context, proof, walks)
+    const walks = faults.length === 0 ? await walksOf(context, mirror.root, target) : []
+    if (proof !== undefined && faults.length === 0) await writeProof(context, proof, walks)
     return concluded(context, { faults, mended: 0, left: faults, walks })
   }
   const given = { command: 'verify --repair', mirror, config, findings, again: target }
   const { mended, left } = await mendFindings(context, { ...given, faults: faults.length })
   return concluded(context, { faults, mended, left, walks: [] })
+}
+
+/** What would say nothing beside another option is a mistake. */
+function requireTogether({ index, repair, proof, withProof, root }: VerifyOptions): void {
+  if (root !== undefined && withProof === undefined) {
+    throw new MirrorError('usage', '--root belongs to --with-proof: a mirror has its own')
+  }
+  if (withProof !== undefined && (index || repair || proof !== undefined)) {
+    throw new MirrorError('usage', '--with-proof compares one file, and takes --root alone')
+  }
+  if (repair && proof !== undefined) {
+    throw new MirrorError('usage', 'either --repair, or --proof of what is right')
+  }
+}
+
+function requireOneVersion(target: Target): void {
+  const [one, ...others] = target.kind === 'crates' ? target.crates : []
+  if (one?.version !== undefined && others.length === 0) return
+  throw new MirrorError('usage', '--proof is of one CRATE@VERSION')
 }
 
 function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {
@@ -87,20 +105,27 @@ function targetOf(crates: readonly string[], { index }: VerifyOptions): Target {
  * What only is observed, or was withdrawn, has no way to show, and that of a held crate ends where its new
  * file is missing.
  */
-function walksOf({ out }: Context, root: string, target: Target): readonly ChainWalk[] {
+async function walksOf(
+  { out }: Context,
+  root: string,
+  target: Target,
+): Promise<readonly ChainWalk[]> {
   if (target.kind !== 'crates') return []
   const held = readPublished(root)?.held ?? {}
   const withdrawn = [...readWithdrawn(root).values()]
-  return target.crates.flatMap(({ name, version }) => {
+  const walks: ChainWalk[] = []
+  for (const { name, version } of target.crates) {
     const isSame = (crate: string): boolean => crate.toLowerCase() === name.toLowerCase()
     const isWithdrawn = withdrawn.some(one => isSame(one.crate) && one.version === version)
-    if (version === undefined || isWithdrawn) return []
+    if (version === undefined || isWithdrawn) continue
     if (held[indexPath(name)] !== undefined) {
       out.say(`warning: ${name} is held: what is here is older than what is signed`)
-      return []
+      continue
     }
-    return walkOf(root, { crate: name, version }) ?? []
-  })
+    const walk = await walkOf(root, { crate: name, version })
+    if (walk !== undefined) walks.push(walk)
+  }
+  return walks
 }
 
 async function writeProof(
@@ -108,9 +133,12 @@ async function writeProof(
   out: string,
   walks: readonly ChainWalk[],
 ): Promise<void> {
-  const [walk, ...others] = walks
-  if (walk === undefined || others.length > 0) {
-    throw new MirrorError('usage', '--proof needs one CRATE@VERSION that is signed and whole here')
+  const [walk] = walks
+  if (walk === undefined) {
+    throw new MirrorError(
+      'incomplete',
+      'no proof: it is held or withdrawn, or no tree is signed here',
+    )
   }
   await writeOnce(context, out, proofBytes(walk.files))
   context.out.say(`the proof is in ${out}`)

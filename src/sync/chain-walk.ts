@@ -2,10 +2,13 @@ import { MirrorError } from '../error.ts'
 import { type Checksum, sha256 } from '../registry/checksum.ts'
 import type { CrateName } from '../registry/crate-name.ts'
 import { readIndexFile } from '../registry/index-file.ts'
-import { type IndexPath, indexPath } from '../registry/sparse-path.ts'
+import { indexPath } from '../registry/sparse-path.ts'
 import type { Version } from '../registry/version.ts'
 import { indexFileByHash, PUBLIC, tileFile } from '../store/layout.ts'
-import { childTowards, keyOf, ROOT, type TileRef, type TreeEntry } from '../tree/entry.ts'
+import { rootRef } from '../store/snapshot.ts'
+import type { LoadTiles } from '../tree/diff.ts'
+import type { TileRef, TreeEntry } from '../tree/entry.ts'
+import { wayTo } from '../tree/prove.ts'
 import { parseTile } from '../tree/tile.ts'
 import { openEnvelope } from '../trust/envelope.ts'
 import type { Instant } from '../trust/instant.ts'
@@ -50,23 +53,22 @@ export interface ChainWalk {
  * version. Asks no clock and no network: whoever wants to know how old it is reads the dates.
  * @throws {MirrorError} signature, refused; damaged where a file on the way is missing
  */
-export function walkChain(
+export async function walkChain(
   read: ReadFile,
   { pinned, folder }: { readonly pinned: Uint8Array; readonly folder: ChainFolder },
   wanted: { readonly crate: CrateName; readonly version: Version },
-): ChainWalk {
-  const files = new Map<string, Uint8Array>()
-  const keep = (name: string, bytes: Uint8Array): void => void files.set(name, bytes)
-  const need = (name: string): Uint8Array => {
-    const bytes = read(name)
-    if (bytes === undefined) throw new MirrorError('damaged', `${name} is missing`)
-    keep(name, bytes)
-    return bytes
+): Promise<ChainWalk> {
+  const taken = new Taken(read)
+  const { metadata, tree } = walkMetadata(taken, { pinned, folder })
+  const path = indexPath(wanted.crate)
+  const load: LoadTiles = async refs =>
+    refs.map(ref => parseTile(taken.need(below(tileFile(ref.position, ref.hash))), ref))
+  const { tiles, entry } = await wayTo(rootRef(tree), path, load)
+  if (entry === undefined) {
+    throw new MirrorError('signature', `${path} is not in the tree ${tree}: proved absent`)
   }
-  const { metadata, tree } = walkMetadata(read, need, keep, { pinned, folder })
-  const { tiles, entry } = walkTree(need, tree, indexPath(wanted.crate))
   const name = below(indexFileByHash(entry.path, entry.sha256))
-  const bytes = need(name)
+  const bytes = taken.need(name)
   const found = sha256(bytes)
   if (found !== entry.sha256 || bytes.length !== entry.length) {
     throw new MirrorError('signature', `${name}: sha256 ${found}, expected ${entry.sha256}`)
@@ -76,32 +78,53 @@ export function walkChain(
   if (line === undefined) {
     throw new MirrorError('signature', `${name}: no version ${wanted.version} of ${wanted.crate}`)
   }
-  return { ...wanted, metadata, tree, tiles, entry, checksum: line.checksum, files }
+  const { checksum } = line
+  return { ...wanted, metadata, tree, tiles, entry, checksum, files: taken.files }
+}
+
+/** What was read on the way. */
+class Taken {
+  readonly files = new Map<string, Uint8Array>()
+  readonly #read: ReadFile
+
+  constructor(read: ReadFile) {
+    this.#read = read
+  }
+
+  has(name: string): boolean {
+    return this.#read(name) !== undefined
+  }
+
+  need(name: string): Uint8Array {
+    const bytes = this.#read(name)
+    if (bytes === undefined) throw new MirrorError('damaged', `${name} is missing`)
+    this.files.set(name, bytes)
+    return bytes
+  }
 }
 
 function walkMetadata(
-  read: ReadFile,
-  need: (name: string) => Uint8Array,
-  keep: (name: string, bytes: Uint8Array) => void,
+  taken: Taken,
   { pinned, folder }: { readonly pinned: Uint8Array; readonly folder: ChainFolder },
 ): { readonly metadata: readonly SignedStep[]; readonly tree: Checksum } {
   const trusted = new TrustedSet(pinned, 'the pinned root')
-  keep(`${folder}/${trusted.root.version}.root.json`, pinned)
+  // for the eye: whoever checks has a root from elsewhere
+  taken.files.set(`${folder}/${trusted.root.version}.root.json`, pinned)
   const steps: SignedStep[] = [stepOf('root', trusted.root, trusted)]
   for (;;) {
     const name = `${folder}/${trusted.root.version + 1}.root.json`
-    if (read(name) === undefined) break
-    trusted.updateRoot(need(name), name)
+    if (!taken.has(name)) break
+    trusted.updateRoot(taken.need(name), name)
     steps.push(stepOf('root', trusted.root, trusted))
   }
-  const at = `${folder}/timestamp.json`
-  trusted.setTimestamp(trusted.readTimestamp(need(at), at))
+  const timestampAt = `${folder}/timestamp.json`
+  trusted.setTimestamp(trusted.readTimestamp(taken.need(timestampAt), timestampAt))
   const { timestamp } = trusted
   const snapshotAt = `${folder}/${timestamp.snapshot.version}.snapshot.json`
-  trusted.setSnapshot(trusted.readSnapshot(need(snapshotAt), snapshotAt))
+  trusted.setSnapshot(trusted.readSnapshot(taken.need(snapshotAt), snapshotAt))
   const { snapshot } = trusted
   const targetsAt = `${folder}/${snapshot.targets.version}.targets.json`
-  trusted.setTargets(trusted.readTargets(need(targetsAt), targetsAt))
+  trusted.setTargets(trusted.readTargets(taken.need(targetsAt), targetsAt))
   const { targets } = trusted
   steps.push(stepOf('timestamp', timestamp, trusted))
   steps.push(stepOf('snapshot', snapshot, trusted))
@@ -114,29 +137,6 @@ function stepOf(role: RoleType, metadata: Metadata, { root }: TrustedSet): Signe
   const { threshold } = root.roles[role]
   const signers = [...countedKeys(openEnvelope(bytes, file), root.roles[role])]
   return { role, version, expires, threshold, signers }
-}
-
-function walkTree(
-  need: (name: string) => Uint8Array,
-  tree: Checksum,
-  path: IndexPath,
-): { readonly tiles: readonly TileRef[]; readonly entry: TreeEntry } {
-  const key = keyOf(path)
-  const tiles: TileRef[] = []
-  for (let ref: TileRef = { position: ROOT, hash: tree, count: undefined }; ; ) {
-    tiles.push(ref)
-    const tile = parseTile(need(below(tileFile(ref.position, ref.hash))), ref)
-    if (tile.kind === 'leaf') {
-      const entry = tile.entries.find(one => one.path === path)
-      if (entry !== undefined) return { tiles, entry }
-      break
-    }
-    const position = childTowards(tile.position, key)
-    const child = tile.children.find(one => one.position === position)
-    if (child === undefined) break
-    ref = child
-  }
-  throw new MirrorError('signature', `${path} is not in the tree ${tree}: proved absent`)
 }
 
 function below(file: string): string {

@@ -29,8 +29,18 @@ export async function lookUp(
   path: IndexPath,
   load: LoadTiles,
 ): Promise<TreeEntry | undefined> {
-  const last = (await tilesTo(root, path, load)).at(-1)
-  return last?.kind === 'leaf' ? entryIn(last, path) : undefined
+  return (await wayTo(root, path, load)).entry
+}
+
+/** Both: the tiles from the root down, and the entry, or undefined where they prove that there is none. */
+export async function wayTo(
+  root: TileRef,
+  path: IndexPath,
+  load: LoadTiles,
+): Promise<{ readonly tiles: readonly CountedRef[]; readonly entry: TreeEntry | undefined }> {
+  const tiles = await tilesTo(root, path, load)
+  const last = tiles.at(-1)
+  return { tiles: tiles.map(refOf), entry: last?.kind === 'leaf' ? entryIn(last, path) : undefined }
 }
 
 /**
@@ -42,7 +52,7 @@ export async function prove(
   path: IndexPath,
   load: LoadTiles,
 ): Promise<readonly CountedRef[]> {
-  return (await tilesTo(root, path, load)).map(refOf)
+  return (await wayTo(root, path, load)).tiles
 }
 
 /**

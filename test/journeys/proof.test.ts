@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sha256 } from '../../src/registry/checksum.ts'
@@ -66,14 +66,27 @@ test('a proof needs no mirror, and proves one artifact under one root', { timeou
   // the same again changes nothing, another one takes no file's place
   await expectExit(0, 'verify', 'ferry-hull@1.0.0', '--proof', proof, '--mirror', mirror)
   await expectExit(64, 'verify', 'fill-1@1.0.0', '--proof', proof, '--mirror', mirror)
-  await expectExit(64, 'verify', '--proof', registry.at('x'), '--mirror', mirror)
+  const elsewhere = ['--proof', registry.at('x'), '--mirror', mirror]
+  await expectExit(64, 'verify', ...elsewhere)
+  await expectExit(64, 'verify', 'ferry-hull', ...elsewhere)
+  await expectExit(64, 'verify', 'ferry-hull@1.0.0', '--repair', ...elsewhere)
+  await expectExit(64, 'verify', 'ferry-hull@1.0.0', '--mirror', mirror, '--root', root)
+  await expectExit(64, ...check, crate, '--root', root, '--repair')
+  // damage is told as damage, and no proof is written of it
+  const name = artifactAt(HULL, sha256(readFileSync(crate)))
+  const damaged = registry.at('damaged')
+  cpSync(mirror, damaged, { recursive: true })
+  writeFileSync(join(damaged, 'public', name), 'other bytes')
+  const found = ['verify', 'ferry-hull@1.0.0', '--proof', registry.at('x'), '--mirror', damaged]
+  expect((await expectExit(4, ...found)).stdout).toContain('damaged')
+  expect(existsSync(registry.at('x'))).toBe(false)
 })
 
-test('no byte of a proof can change', { timeout }, () => {
+test('no byte of a proof can change', { timeout }, async () => {
   const bytes = readFileSync(proof)
   const pinned = readFileSync(root)
   const artifact = sha256(readFileSync(crate))
-  expect(proofOutcome(bytes, pinned, artifact)).toBe('good')
+  expect(await proofOutcome(bytes, pinned, artifact)).toBe('good')
   // the pinned root is the checker's own, and the padding says nothing
   const own = bytes.indexOf(pinned)
   const places = [...bytes.keys()].filter(
@@ -83,7 +96,7 @@ test('no byte of a proof can change', { timeout }, () => {
   for (const at of places.filter((_, n) => n % 13 === 0)) {
     const changed = Buffer.from(bytes)
     changed[at] = (changed[at] ?? 0) ^ 0x01
-    expect(proofOutcome(changed, pinned, artifact), `byte ${at}`).not.toBe('good')
+    expect(await proofOutcome(changed, pinned, artifact), `byte ${at}`).not.toBe('good')
   }
 })
 
