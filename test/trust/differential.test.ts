@@ -307,7 +307,10 @@ test('whatever is put together of these, nothing that we take is refused there',
     ...WRONG,
     ...Object.fromEntries(Object.entries(STRICTER).map(([name, [, mutate]]) => [name, mutate])),
   }
-  const names = fc.array(fc.constantFrom(...Object.keys(all)), { minLength: 2, maxLength: 4 })
+  const some = (of: object): fc.Arbitrary<string[]> =>
+    fc.array(fc.constantFrom(...Object.keys(of)), { minLength: 2, maxLength: 4 })
+  // half of them of nothing wrong, so that many are taken whatever chance does
+  const names = fc.oneof(some(all), some(RIGHT))
   let taken = 0
   await fc.assert(
     fc.asyncProperty(names, async chosen => {
@@ -318,5 +321,5 @@ test('whatever is put together of these, nothing that we take is refused there',
     }),
     { numRuns: 200 },
   )
-  expect(taken).toBeGreaterThan(3)
+  expect(taken).toBeGreaterThan(20)
 })
